@@ -1,0 +1,1 @@
+"""The domain: people, stages, rules, audit, jobs, keyholder, command line."""

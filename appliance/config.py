@@ -1,0 +1,142 @@
+"""Settings: one TOML file, found by FUPAN_CONFIG, read once at start-up. Secrets lie in files beside it, never in it."""
+
+from __future__ import annotations
+
+import json
+import os
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from appliance.errors import ConfigurationError
+
+DATABASE_ROLES = ("owner", "staff", "worker", "keyholder", "auditor")
+
+
+@dataclass(frozen=True)
+class Database:
+    """Where PostgreSQL is. `host` is a host name or the folder of its Unix socket."""
+
+    host: str
+    port: int = 5432
+    name: str = "fupan"
+
+
+@dataclass(frozen=True)
+class Smtp:
+    """The company's mail relay; without a host, mail is written to the spool folder."""
+
+    host: str = ""
+    port: int = 25
+    starttls: bool = False
+    username: str = ""
+    sender: str = "fupan@localhost"
+    ca_file: str = ""
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Rhythms in seconds."""
+
+    pull: float = 2.0
+    replay_lease: float = 120.0
+    session_idle: float = 1800.0
+    session_absolute: float = 43200.0
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything a process needs to know about its site. Paths are absolute."""
+
+    data: Path
+    staff_url: str
+    intake_url: str
+    database: Database
+    smtp: Smtp = field(default_factory=Smtp)
+    timing: Timing = field(default_factory=Timing)
+    profile: str = "embedded"
+    deployment: str = "cn"
+    site: str = "Fupan"
+    language: str = "zh"
+    disk_floor_bytes: int = 1024**3
+    analysis_memory_bytes: int = 3 * 1024**3
+
+    @property
+    def intake_folder(self) -> Path:
+        return self.data / "intake"
+
+    @property
+    def vault_folder(self) -> Path:
+        return self.data / "vault"
+
+    @property
+    def keys_folder(self) -> Path:
+        return self.data / "keys"
+
+    @property
+    def models_folder(self) -> Path:
+        return self.data / "models"
+
+    @property
+    def run_folder(self) -> Path:
+        return self.data / "run"
+
+    @property
+    def spool_folder(self) -> Path:
+        return self.data / "mail"
+
+    @property
+    def secrets_folder(self) -> Path:
+        return self.data / "secrets"
+
+    @property
+    def keyholder_socket(self) -> Path:
+        return self.run_folder / "keyholder.sock"
+
+    def database_url(self, role: str, driver: str = "postgresql+psycopg2") -> str:
+        """SQLAlchemy URL of one database role; its password comes from secrets/database.json."""
+        from sqlalchemy import URL
+
+        if role not in DATABASE_ROLES:
+            raise ValueError(role)
+        passwords = json.loads((self.secrets_folder / "database.json").read_text())
+        db = self.database
+        socket = db.host.startswith("/")
+        url = URL.create(
+            driver,
+            username=f"fupan_{role}",
+            password=passwords[role],
+            host=None if socket else db.host,
+            port=None if socket else db.port,
+            database=db.name,
+            query={"host": db.host, "port": str(db.port)} if socket else {},
+        )
+        return url.render_as_string(hide_password=False)
+
+
+def load(path: str | os.PathLike[str] | None = None) -> Settings:
+    """Read the settings file (default: the one FUPAN_CONFIG names). Raises ConfigurationError."""
+    where = path or os.environ.get("FUPAN_CONFIG")
+    if not where:
+        raise ConfigurationError(what="set FUPAN_CONFIG to the path of fupan.toml, or start with `fupan run`")
+    try:
+        raw = tomllib.loads(Path(where).read_text(encoding="utf-8"))
+    except (OSError, tomllib.TOMLDecodeError) as error:
+        raise ConfigurationError(what=f"{where}: {error}") from error
+    return from_mapping(raw)
+
+
+def from_mapping(raw: dict[str, Any]) -> Settings:
+    """Settings from parsed TOML; unknown names are refused so that a typing slip is seen."""
+    try:
+        values = dict(raw)
+        values["data"] = Path(values["data"])
+        if not values["data"].is_absolute():
+            raise ConfigurationError(what=f"data folder {values['data']} must be an absolute path")
+        values["database"] = Database(**values["database"])
+        values["smtp"] = Smtp(**values.get("smtp", {}))
+        values["timing"] = Timing(**values.get("timing", {}))
+        return Settings(**values)
+    except (KeyError, TypeError) as error:
+        raise ConfigurationError(what=f"settings file: {error}") from error

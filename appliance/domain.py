@@ -1,0 +1,121 @@
+"""The words of the product on one page: enumerations and small records, standard library only.
+
+docs/glossary.md defines each of them; a test keeps the two lists equal.
+"""
+
+from __future__ import annotations
+
+import enum
+import uuid
+from dataclasses import dataclass
+
+
+class Role(enum.StrEnum):
+    """Who someone is to the product (DESIGN D10). The three administrators exclude every other role."""
+
+    RECRUITER = "recruiter"
+    DEPARTMENT_HEAD = "department_head"
+    INTERVIEWER = "interviewer"
+    CANDIDATE = "candidate"
+    SYSTEM_ADMIN = "system_admin"
+    SECURITY_ADMIN = "security_admin"
+    AUDITOR = "auditor"
+
+
+class AttemptState(enum.StrEnum):
+    """How far a candidate's try at an interview has come, as people see it."""
+
+    INVITED = "invited"
+    CHECKED_IN = "checked_in"
+    RECORDING = "recording"
+    FINISHED = "finished"
+    EXPIRED = "expired"
+
+
+class RecordingState(enum.StrEnum):
+    """Where the bytes of one attempt are."""
+
+    COLLECTING = "collecting"
+    SEALING = "sealing"
+    SEALED = "sealed"
+    FAILED = "failed"
+
+
+class AnalysisState(enum.StrEnum):
+    """What has become of the analysis of one recording."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+    CANCELLED = "cancelled"
+
+
+class ConsentPurpose(enum.StrEnum):
+    """Each purpose is ticked, stored and withdrawn on its own (F020)."""
+
+    RECORD = "record"
+    ANALYSIS = "analysis"
+
+
+class TrackKind(enum.StrEnum):
+    """One stream of a recording."""
+
+    CAMERA = "camera"
+    SCREEN = "screen"
+    EVENTS = "events"
+
+
+class ScreenPolicy(enum.StrEnum):
+    """Whether the candidate's screen is recorded as a second track."""
+
+    OFF = "off"
+    OPTIONAL = "optional"
+    REQUIRED = "required"
+
+
+@dataclass(frozen=True)
+class Question:
+    """A prompt put to every candidate in the same words and order; times in seconds."""
+
+    ordinal: int
+    text: str
+    prep_seconds: int
+    answer_seconds: int
+    hint: str = ""
+    competency: str = ""
+
+
+@dataclass(frozen=True)
+class Competency:
+    """An observable ability with a weight in percent; the weights of a model total 100."""
+
+    id: str
+    name: str
+    weight: int
+
+
+@dataclass(frozen=True)
+class User:
+    """A signed-in person as the rules see them."""
+
+    account_id: uuid.UUID
+    username: str
+    display_name: str
+    role: Role
+    department_id: uuid.UUID | None
+    session_id: str
+    address: str
+    locale: str = "zh"
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one recording may use, stated in its packet."""
+
+    bytes: int = 4 * 1024**3
+    chunk_bytes: int = 8 * 1024**2
+    epochs: int = 64
+    recipients: int = 4
+    grace_hours: int = 72

@@ -1,0 +1,128 @@
+"""Errors a person can act on.
+
+An error carries an English message id (translated at the edge by gettext), its parameters, a stable
+machine-readable code and the HTTP status that fits. Raise a subclass; never a bare FupanError.
+"""
+
+from __future__ import annotations
+
+
+class FupanError(Exception):
+    """Base of every expected failure. `message` is a gettext id with named %-parameters."""
+
+    status = 500
+    code = "internal"
+    message = "Fupan could not do this. Nothing was changed. Tell your administrator the request number."
+
+    def __init__(self, message: str | None = None, /, **params: object) -> None:
+        if message is not None:
+            self.message = message
+        self.params = params
+        super().__init__(self.message % params if params else self.message)
+
+
+class NotFoundError(FupanError):
+    """Unknown and forbidden look the same."""
+
+    status, code = 404, "not_found"
+    message = "There is nothing here, or it is not yours to see."
+
+
+class InvalidInputError(FupanError):
+    """The person can correct what they sent."""
+
+    status, code = 422, "invalid"
+    message = "Please check what you entered: %(what)s"
+
+
+class ConflictError(FupanError):
+    """What was asked contradicts what is already so."""
+
+    status, code = 409, "conflict"
+    message = "This has already changed. Reload the page to see how it is now."
+
+
+class ForbiddenError(FupanError):
+    """Signed in, but this role may not do this at all (no object is revealed)."""
+
+    status, code = 403, "forbidden"
+    message = "Your role does not include this. Ask your security administrator if you need it."
+
+
+class UnauthenticatedError(FupanError):
+    """Nobody is signed in."""
+
+    status, code = 401, "unauthenticated"
+    message = "Please sign in."
+
+
+class GoneError(FupanError):
+    """It was here and is over: expired, finished, sealed."""
+
+    status, code = 410, "gone"
+    message = "This is over and cannot be changed any more."
+
+
+class TooLargeError(FupanError):
+    """An input is over its stated limit."""
+
+    status, code = 413, "too_large"
+    message = "This is larger than the limit of %(limit)s."
+
+
+class VaultLockedError(FupanError):
+    """Keys are locked: replay, sealing and analysis wait; recording goes on."""
+
+    status, code = 503, "vault_locked"
+    message = "The vault is locked. Recordings are still being saved; replay returns once it is unlocked."
+
+
+class KeyholderDownError(FupanError):
+    """The keyholder does not answer."""
+
+    status, code = 503, "keyholder_down"
+    message = (
+        "The keyholder is not running. Nothing is lost; try again in a minute or tell your administrator."
+    )
+
+
+class KeyRefusedError(FupanError):
+    """The keyholder found no live audit event for this use of a key."""
+
+    status, code = 403, "key_refused"
+    message = "The key was refused because the access record for it is missing, closed or expired."
+
+
+class DatabaseDownError(FupanError):
+    """PostgreSQL does not answer."""
+
+    status, code = 503, "database_down"
+    message = "The database is not answering. Recordings are still being saved; this page returns by itself."
+
+
+class AuditUnavailableError(FupanError):
+    """The access could not be recorded, so it did not happen."""
+
+    status, code = 503, "audit_unavailable"
+    message = "This access could not be recorded, so it was not allowed. Try again in a minute."
+
+
+class StorageFullError(FupanError):
+    """No room for more; running recordings keep theirs."""
+
+    status, code = 507, "full"
+    message = "There is no room at the moment. What you recorded is kept in this browser and sent later."
+
+
+class DamagedError(FupanError):
+    """Stored bytes do not prove genuine."""
+
+    status, code = 502, "damaged"
+    message = "A stored file is damaged (%(kind)s) and was not shown. The administrator has been told."
+
+
+class ConfigurationError(FupanError):
+    """A setting or the environment is wrong; raised at start-up, before anything runs."""
+
+    status, code = 500, "configuration"
+    message = "Fupan cannot start: %(what)s"

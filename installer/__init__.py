@@ -1,0 +1,1 @@
+"""Builds and verifies the one bundle and the model packs."""

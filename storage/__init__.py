@@ -1,0 +1,1 @@
+"""Keeps bytes under keys. Knows no interviews, no people, no database."""
