@@ -1,4 +1,7 @@
-"""Settings: one TOML file, found by FUPAN_CONFIG, read once at start-up. Secrets lie in files beside it, never in it."""
+"""Settings: one TOML file, found by FUPAN_CONFIG, read once at start-up.
+
+Secrets lie in files beside it, never in it.
+"""
 
 from __future__ import annotations
 

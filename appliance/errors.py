@@ -82,7 +82,7 @@ class KeyholderDownError(FupanError):
 
     status, code = 503, "keyholder_down"
     message = (
-        "The keyholder is not running. Nothing is lost; try again in a minute or tell your administrator."
+        "The keyholder is not running. Nothing is lost; try again soon or tell your administrator."
     )
 
 
