@@ -1,0 +1,85 @@
+"""What both web applications share: the factory they start from and the check they end with."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import time
+from pathlib import Path
+
+from flask import Flask, Response, g, request
+
+from appliance.config import Settings
+from webui import assets, auth, errors, i18n
+
+logger = logging.getLogger("fupan.web")
+
+HERE = Path(__file__).parent
+STAFF_DEVICES = "camera=(), microphone=(), display-capture=(), geolocation=(), payment=(), usb=()"
+ROOM_DEVICES = "camera=(self), microphone=(self), display-capture=(self), geolocation=(), payment=(), usb=()"
+CONTENT_SECURITY_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; "
+    "media-src 'self' blob:; connect-src 'self'; font-src 'self'; worker-src 'self'; manifest-src 'self'; "
+    "object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+)
+
+
+def base_app(
+    name: str,
+    settings: Settings,
+    *,
+    devices: str = STAFF_DEVICES,
+    language_cookie: bool = False,
+    max_body: int = 4 * 1024 * 1024,
+) -> Flask:
+    """A Flask app with static files, languages, error pages, request ids and security headers.
+
+    `devices` is the Permissions-Policy; `language_cookie` lets ?lang= be remembered (never in intake);
+    `max_body` is the largest request body in bytes.
+    Call `auth.check_every_endpoint(app)` when all routes are in place.
+    """
+    app = Flask(name, static_folder=None, template_folder=str(HERE / "templates"))
+    app.extensions["fupan_settings"] = settings
+    app.config.update(
+        MAX_CONTENT_LENGTH=max_body,
+        MAX_FORM_MEMORY_SIZE=2 * 1024 * 1024,
+        SITE=settings.site,
+    )
+    app.json.ensure_ascii = False  # type: ignore[attr-defined]  # DefaultJSONProvider has it, its base not
+    app.jinja_options = {"trim_blocks": True, "lstrip_blocks": True}
+    app.before_request(_number_the_request)
+    app.after_request(lambda response: _secure(response, devices, settings.staff_url.startswith("https:")))
+    auth.install(app)
+    i18n.install(app, settings.language, cookie=language_cookie)
+    assets.install(app)
+    errors.install(app)
+    return app
+
+
+def _number_the_request() -> None:
+    g.request_id = secrets.token_hex(6)
+    g.started = time.monotonic()
+
+
+def _secure(response: Response, devices: str, https: bool) -> Response:
+    headers = response.headers
+    headers.setdefault("Content-Security-Policy", CONTENT_SECURITY_POLICY)
+    headers.setdefault("Permissions-Policy", devices)
+    headers.setdefault("X-Content-Type-Options", "nosniff")
+    headers.setdefault("Referrer-Policy", "same-origin")
+    headers.setdefault("Cross-Origin-Opener-Policy", "same-origin")
+    headers.setdefault("Cross-Origin-Resource-Policy", "same-origin")
+    headers.setdefault("Cache-Control", "no-store")
+    headers["X-Request-ID"] = g.get("request_id", "")
+    if https:
+        headers.setdefault("Strict-Transport-Security", "max-age=31536000")
+    started = g.get("started")
+    if started is not None:
+        logger.info(
+            "%s %s %s %d ms",
+            g.get("request_id", ""),
+            request.method,
+            response.status_code,
+            (time.monotonic() - started) * 1000,
+        )
+    return response
