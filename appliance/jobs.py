@@ -28,7 +28,7 @@ from procrastinate.job_context import JobContext
 from procrastinate.jobs import Job
 from procrastinate.retry import BaseRetryStrategy, RetryDecision
 from procrastinate.tasks import configure_task
-from sqlalchemy.orm import Session
+from sqlalchemy import Connection
 
 from appliance.child import ChildStoppedError
 from appliance.config import Settings
@@ -110,7 +110,7 @@ _enqueuer = procrastinate.App(connector=SQLAlchemyPsycopg2Connector()).job_manag
 
 
 def enqueue(
-    tx: Session, task_name: str, *, lock: str | None = None, wait_seconds: int = 0, **args: Any
+    tx: Connection, task_name: str, *, lock: str | None = None, wait_seconds: int = 0, **args: Any
 ) -> int | None:
     """Put a job in the queue with the caller's transaction; None when an equal one already waits.
 
@@ -124,7 +124,7 @@ def enqueue(
         priority=kind.priority,
         lock=lock,
         queueing_lock=task_name if kind.once else None,
-        connection=tx.connection(),
+        connection=tx,
         schedule_in={"seconds": wait_seconds} if wait_seconds else None,
     )
     try:
@@ -134,13 +134,13 @@ def enqueue(
         return None
 
 
-def cancel(tx: Session, task_name: str, **args: Any) -> int:
+def cancel(tx: Connection, task_name: str, **args: Any) -> int:
     """Cancel the waiting jobs of this name whose arguments contain `args`; returns how many."""
     statement = sqlalchemy.text(
         "UPDATE procrastinate_jobs SET status = 'cancelled'"
         " WHERE status = 'todo' AND task_name = :name AND args @> CAST(:args AS jsonb)"
     ).bindparams(sqlalchemy.bindparam("args", type_=sqlalchemy.JSON))
-    result = tx.connection().execute(statement, {"name": task_name, "args": args})
+    result = tx.execute(statement, {"name": task_name, "args": args})
     return int(result.rowcount)
 
 
