@@ -1,0 +1,1 @@
+"""Alembic migrations: plain SQL beside a small step each; they import nothing of the application."""

@@ -1,0 +1,35 @@
+"""Fixtures for every test: a real PostgreSQL 15, and a site of its own for each test that asks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from appliance import database
+from appliance.config import Settings
+from tests.support import postgres
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[postgres.Cluster]:
+    """One PostgreSQL for the session, with a migrated template database."""
+    if not postgres.DEBIAN_BIN.exists():
+        pytest.skip("PostgreSQL 15 is not installed (apt-get install postgresql-15)")
+    with postgres.running_cluster() as running:
+        yield running
+
+
+@pytest.fixture
+def settings(
+    cluster: postgres.Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Settings]:
+    """A site with its own data folder and its own migrated database; FUPAN_CONFIG names it."""
+    name = postgres.new_name()
+    cluster.create(name, postgres.TEMPLATE)
+    made = postgres.site(tmp_path / "data", cluster, name)
+    monkeypatch.setenv("FUPAN_CONFIG", str(made.data / "fupan.toml"))
+    yield made
+    database.dispose(made)
+    cluster.drop(name)
