@@ -1,0 +1,94 @@
+"""What each role may do. Which objects it may do it to is decided in access.py.
+
+The three administrators (三员) exclude each other and every other role: a person has one role, and none
+of the three holds a permission that shows a recording.
+"""
+
+from __future__ import annotations
+
+import enum
+
+from appliance.domain import Role
+
+
+class Permission(enum.StrEnum):
+    """`resource:action`; every route states exactly one."""
+
+    PUBLIC = "public:view"
+    SESSION_OWN = "session:own"
+    CHECK_IN_OWN = "check-in:own"
+    RECORD_OWN = "record:own"
+
+    POSITION_READ = "position:read"
+    POSITION_WRITE = "position:write"
+    CANDIDATE_READ = "candidate:read"
+    CANDIDATE_WRITE = "candidate:write"
+    INVITATION_SEND = "invitation:send"
+    ASSIGNMENT_WRITE = "assignment:write"
+    RECORDING_LIST = "recording:list"
+    RECORDING_REPLAY = "recording:replay"
+    ANALYSIS_RUN = "analysis:run"
+
+    HEALTH_READ = "health:read"
+    VAULT_READ = "vault:read"
+    VAULT_CHECK = "vault:check"
+    KEY_UNLOCK = "key:unlock"
+    ACCOUNT_MANAGE = "account:manage"
+    AUDIT_READ = "audit:read"
+    AUDIT_VERIFY = "audit:verify"
+
+
+# Permissions that let someone see or hear a candidate; no administrator ever holds one.
+SHOWS_RECORDINGS = frozenset({Permission.RECORDING_LIST, Permission.RECORDING_REPLAY})
+
+ADMINISTRATORS = frozenset({Role.SYSTEM_ADMIN, Role.SECURITY_ADMIN, Role.AUDITOR})
+
+_SIGNED_IN = frozenset({Permission.PUBLIC, Permission.SESSION_OWN})
+
+ROLE_PERMISSIONS: dict[Role, frozenset[Permission]] = {
+    Role.CANDIDATE: frozenset({Permission.PUBLIC, Permission.CHECK_IN_OWN, Permission.RECORD_OWN}),
+    Role.RECRUITER: _SIGNED_IN
+    | {
+        Permission.POSITION_READ,
+        Permission.POSITION_WRITE,
+        Permission.CANDIDATE_READ,
+        Permission.CANDIDATE_WRITE,
+        Permission.INVITATION_SEND,
+        Permission.ASSIGNMENT_WRITE,
+        Permission.RECORDING_LIST,
+        Permission.RECORDING_REPLAY,
+        Permission.ANALYSIS_RUN,
+    },
+    Role.DEPARTMENT_HEAD: _SIGNED_IN
+    | {
+        Permission.POSITION_READ,
+        Permission.POSITION_WRITE,
+        Permission.CANDIDATE_READ,
+        Permission.ASSIGNMENT_WRITE,
+        Permission.RECORDING_LIST,
+        Permission.RECORDING_REPLAY,
+    },
+    Role.INTERVIEWER: _SIGNED_IN
+    | {
+        Permission.POSITION_READ,
+        Permission.CANDIDATE_READ,
+        Permission.RECORDING_LIST,
+        Permission.RECORDING_REPLAY,
+    },
+    Role.SYSTEM_ADMIN: _SIGNED_IN | {Permission.HEALTH_READ, Permission.VAULT_READ, Permission.VAULT_CHECK},
+    Role.SECURITY_ADMIN: _SIGNED_IN
+    | {
+        Permission.HEALTH_READ,
+        Permission.VAULT_READ,
+        Permission.KEY_UNLOCK,
+        Permission.ACCOUNT_MANAGE,
+    },
+    Role.AUDITOR: _SIGNED_IN | {Permission.HEALTH_READ, Permission.AUDIT_READ, Permission.AUDIT_VERIFY},
+}
+
+ANONYMOUS_PERMISSIONS = frozenset({Permission.PUBLIC})
+
+
+def allowed(role: Role | None, permission: Permission) -> bool:
+    """Whether a role (None: nobody is signed in) holds a permission."""
+    return permission in (ANONYMOUS_PERMISSIONS if role is None else ROLE_PERMISSIONS[role])
