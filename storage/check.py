@@ -1,0 +1,130 @@
+"""Looks over a vault, a journal or the keys and names what is wrong, without changing anything."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from storage import disk
+from storage.errors import VaultError
+from storage.journal import payload_of, proves, read_index
+from storage.keystore import SUFFIX as KEY_SUFFIX
+from storage.keystore import KeyStore
+from storage.layout import SUFFIX, file_path
+from storage.sealed import SealedReader, read_header
+from storage.segment_format import SealedHeader, layout_of
+
+FileKey = Callable[[SealedHeader], bytes | None]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing to know.
+
+    kind: that of an IntegrityError, or `leftover`, `torn_tail`, `stranger`, `unreadable`.
+    """
+
+    path: Path
+    kind: str
+    detail: str = ""
+
+    @property
+    def harmless(self) -> bool:
+        """Whether it is what a crash may leave and the next write tidies; anything else needs a person."""
+        return self.kind in ("leftover", "torn_tail")
+
+
+def check(root: Path | str, full: bool = False, file_key: FileKey | None = None) -> list[Finding]:
+    """What is wrong below a vault's root.
+
+    Quick: each sealed file has a header that fits its place, and a possible length. `full` reads every byte;
+    segments are proven where `file_key` gives the file's key (None where it cannot).
+    """
+    root = Path(root)
+    return _walk(root, lambda path: _check_sealed(root, path, full, file_key))
+
+
+def check_keys(root: Path | str) -> list[Finding]:
+    """What is wrong below a folder of key records: each must be one, and name itself as its file does."""
+    store = KeyStore(root)
+
+    def check_record(path: Path) -> list[Finding]:
+        if path.suffix != KEY_SUFFIX:
+            return [Finding(path, "stranger", "not a key record")]
+        store.get(path.parent.name, path.name.removesuffix(KEY_SUFFIX))
+        return []
+
+    return _walk(Path(root), check_record)
+
+
+def check_journal(path: Path | str, full: bool = False) -> list[Finding]:
+    """What is wrong with one journal; `full` proves every payload by its digest."""
+    path = Path(path)
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        index = read_index(fd)
+        findings = [Finding(path, "record", f"bytes {start} to {end}") for start, end in index.damaged]
+        if (torn := os.fstat(fd).st_size - index.end) > 0:
+            findings.append(Finding(path, "torn_tail", f"{torn} bytes"))
+        for epoch, found in index.epochs.items():
+            if found.opening is None:
+                findings.append(Finding(path, "record", f"no opening of epoch {epoch.hex()}"))
+                continue
+            for n, (record, offset) in sorted(found.chunks.items()) if full else []:
+                if not proves(fd, index, record, payload_of(fd, record, offset)):
+                    findings.append(Finding(path, "record", f"chunk {n} of epoch {epoch.hex()}"))
+        return findings
+    finally:
+        os.close(fd)
+
+
+def _walk(root: Path, check_file: Callable[[Path], list[Finding]]) -> list[Finding]:
+    findings: list[Finding] = []
+    for folder, folders, names in os.walk(root):
+        folders.sort()
+        findings += [Finding(path, "leftover") for path in disk.leftovers(Path(folder))]
+        for name in sorted(names):
+            path = Path(folder, name)
+            if disk.is_temporary(path):
+                continue
+            try:
+                if not stat.S_ISREG(path.lstat().st_mode):
+                    findings.append(Finding(path, "stranger", "not a plain file"))
+                else:
+                    findings += check_file(path)
+            except VaultError as error:
+                findings.append(Finding(path, error.kind, str(error)))
+            except OSError as error:
+                findings.append(Finding(path, "unreadable", str(error)))
+    return findings
+
+
+def _check_sealed(root: Path, path: Path, full: bool, file_key: FileKey | None) -> list[Finding]:
+    if path.suffix != SUFFIX:
+        return [Finding(path, "stranger", "not a sealed file")]
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        header = read_header(fd)
+        if file_path(root, header.owner, header.kind, header.name) != path:
+            return [Finding(path, "wrong_place", f"it says {header.owner} {header.kind} {header.name}")]
+        layout_of(header, os.fstat(fd).st_size)
+        key = file_key(header) if full and file_key is not None else None
+        if key is not None:
+            with SealedReader(fd, key) as reader:
+                for _ in reader.iter_range(0, reader.size):
+                    pass
+        elif full:
+            _read_all(fd)
+        return []
+    finally:
+        os.close(fd)
+
+
+def _read_all(fd: int) -> None:
+    """Meet every unreadable block now rather than when a person waits."""
+    offset = 0
+    while piece := os.pread(fd, 1 << 20, offset):
+        offset += len(piece)

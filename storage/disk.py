@@ -1,0 +1,190 @@
+"""The one module that writes to disk so that it lasts: temporary name, fsync, rename, fsync of the folder.
+
+Everything else in storage writes through these functions, so there is one place to read, and one to test by
+failing each system call in turn.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import secrets
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from storage.errors import IntegrityError, VaultFull
+
+TEMPORARY_SUFFIX = ".tmp"
+_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+
+
+@contextlib.contextmanager
+def room_errors() -> Iterator[None]:
+    """Turn the kernel's "no room" into VaultFull("disk"); other errors pass."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _NO_ROOM:
+            raise VaultFull("disk", str(error)) from error
+        raise
+
+
+def ensure_folder(path: Path) -> None:
+    """Make a folder and its missing parents, each of them lasting."""
+    if path.is_dir():
+        return
+    ensure_folder(path.parent)
+    with contextlib.suppress(FileExistsError), room_errors():
+        path.mkdir(mode=0o700)
+    sync_folder(path.parent)
+
+
+def sync_folder(path: Path) -> None:
+    """Make names in this folder last."""
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def sync_data(fd: int) -> None:
+    """Make the bytes and the length of an open file last."""
+    with room_errors():
+        os.fdatasync(fd)
+
+
+def write_at(fd: int, pieces: Sequence[bytes | bytearray | memoryview], offset: int) -> int:
+    """Write the pieces one after another from `offset`, also when the kernel takes less; return the end."""
+    waiting = [memoryview(piece).cast("B") for piece in pieces if len(piece)]
+    with room_errors():
+        while waiting:
+            written = os.pwritev(fd, waiting, offset)
+            offset += written
+            while waiting and written >= len(waiting[0]):
+                written -= len(waiting.pop(0))
+            if written:
+                waiting[0] = waiting[0][written:]
+    return offset
+
+
+@contextlib.contextmanager
+def locked_file(path: Path, *, create: bool, exclusive: bool) -> Iterator[int]:
+    """A descriptor that holds the file's lock until the end of the block, across threads and processes."""
+    flags = os.O_RDWR if exclusive else os.O_RDONLY
+    fd = _open_or_create(path, flags) if create else os.open(path, flags | os.O_CLOEXEC)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH)
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def _open_or_create(path: Path, flags: int) -> int:
+    with contextlib.suppress(FileNotFoundError):
+        return os.open(path, flags | os.O_CLOEXEC)
+    ensure_folder(path.parent)
+    with room_errors():
+        return os.open(path, flags | os.O_CREAT | os.O_CLOEXEC, 0o600)
+
+
+class Temporary:
+    """A file under a temporary name that `commit` gives its own name to, or `discard` removes.
+
+    It holds the file's lock, so that `remove_leftovers` can tell a crashed writer's file from a live one's.
+    """
+
+    def __init__(self, path: Path) -> None:
+        ensure_folder(path.parent)
+        self.path = path
+        self.temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}{TEMPORARY_SUFFIX}")
+        with room_errors():
+            self.fd = os.open(self.temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        fcntl.flock(self.fd, fcntl.LOCK_EX)
+        self._open = True
+
+    def commit(self) -> None:
+        """fsync, rename over the final name, fsync the folder. The rename is the commit."""
+        try:
+            with room_errors():
+                os.fsync(self.fd)
+                self.temporary.replace(self.path)
+            sync_folder(self.path.parent)
+        except BaseException:
+            self.discard()
+            raise
+        self._close()
+
+    def commit_new(self) -> bool:
+        """As `commit`, but never over an existing file: False, and nothing changed, when there is one."""
+        try:
+            with room_errors():
+                os.fsync(self.fd)
+                try:
+                    os.link(self.temporary, self.path)
+                except FileExistsError:
+                    return False
+            sync_folder(self.path.parent)
+        finally:
+            self.discard()
+        return True
+
+    def discard(self) -> None:
+        """Forget what was written. Safe to call again, and after `commit`."""
+        if self._open:
+            with contextlib.suppress(FileNotFoundError):
+                self.temporary.unlink()
+            self._close()
+
+    def _close(self) -> None:
+        self._open = False
+        os.close(self.fd)
+
+    def __enter__(self) -> Temporary:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.discard()
+
+
+def create_or_prove_equal(path: Path, data: bytes) -> None:
+    """Make the file with these bytes; one that is there must hold them too, or IntegrityError("replaced")."""
+    with Temporary(path) as temporary:
+        write_at(temporary.fd, [data], 0)
+        created = temporary.commit_new()
+    if not created:
+        if path.read_bytes() != data:
+            raise IntegrityError("replaced", f"{path.name} is there with other bytes")
+        # Another process may have been killed between its link and its fsync of the folder.
+        sync_folder(path.parent)
+
+
+def is_temporary(path: Path) -> bool:
+    """Whether this is the temporary name of a file being written."""
+    return path.name.startswith(".") and path.name.endswith(TEMPORARY_SUFFIX)
+
+
+def leftovers(folder: Path) -> list[Path]:
+    """Temporary files in this folder that no living process is writing."""
+    found = []
+    for path in sorted(folder.glob(f".*{TEMPORARY_SUFFIX}")):
+        with contextlib.suppress(FileNotFoundError):
+            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                found.append(path)
+            except BlockingIOError:
+                continue
+            finally:
+                os.close(fd)
+    return found
+
+
+def remove_leftovers(folder: Path) -> list[Path]:
+    """Remove what crashed writers left in this folder; return what was removed."""
+    removed = leftovers(folder)
+    for path in removed:
+        path.unlink(missing_ok=True)
+    return removed

@@ -1,0 +1,41 @@
+"""What can go wrong with stored bytes. Each error carries a short, stable `kind` for logs and messages."""
+
+from __future__ import annotations
+
+
+class VaultError(Exception):
+    """Base of every expected failure of storage."""
+
+    def __init__(self, kind: str, detail: str = "") -> None:
+        self.kind = kind
+        super().__init__(f"{kind}: {detail}" if detail else kind)
+
+
+class IntegrityError(VaultError):
+    """Stored bytes do not prove genuine; nothing of them was returned.
+
+    kind: `header`, `version`, `size`, `last_segment`, `segment`, `wrong_place`, `replaced`, `record`, `key`.
+    """
+
+
+class BadOpening(VaultError):  # noqa: N818 - named for what it is, as docs/vault_format.md does
+    """An opening that cannot be accepted.
+
+    kind: `magic`, `length`, `field`, `suite`, `signature`, `recipient`, `unwrap`, `commitment`.
+    """
+
+
+class JournalConflict(VaultError):  # noqa: N818 - named for what it is
+    """A journal already holds something else in this place. kind: `opening`, `chunk`, `end`."""
+
+
+class VaultFull(VaultError):  # noqa: N818 - named for what it is
+    """No room. kind: `limit` (this journal's own) or `disk`. Nothing was written."""
+
+
+class NotFound(VaultError):  # noqa: N818 - named for what it is
+    """There is no such file, record or chunk."""
+
+
+class SegmentEmitted(VaultError):  # noqa: N818 - named for what it is
+    """A write into a segment that is encrypted already; a segment is encrypted exactly once."""

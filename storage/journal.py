@@ -1,0 +1,293 @@
+"""The journal of one track: appended by intake, made to last before each answer, read when sealing.
+
+The file is the truth; the index is rebuilt by reading record headers. A chunk counts as kept once `append`
+has returned. Several processes and threads may use one journal: each call takes the file's lock.
+"""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import hashlib
+import os
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from storage import disk
+from storage.errors import IntegrityError, JournalConflict, NotFound, VaultFull
+from storage.journal_format import (
+    CHUNK,
+    HEADER_BYTES,
+    MAGIC,
+    MAX_PAYLOAD_BYTES,
+    OPENING,
+    Record,
+    parse_record,
+)
+
+_SEARCH_BYTES = 1 << 20
+# Records at the end whose payload is proven when a journal is first read. A writer leaves at most one record
+# that a power cut can tear, so more than one takes several writers killed in a row, each before its fsync.
+_PROVEN_AT_END = 8
+
+
+class ChunkState(NamedTuple):
+    """What a journal holds of one chunk: wire digest, flag (1 = end record), ciphertext bytes."""
+
+    digest: bytes
+    flag: int
+    length: int
+
+
+@dataclass(frozen=True)
+class EpochState:
+    """What a journal holds of one epoch. `opening_sha256` is None when the opening is damaged."""
+
+    chunks: dict[int, ChunkState]
+    opening_sha256: bytes | None
+
+    @property
+    def end(self) -> int | None:
+        """The count of data chunks that the end record states, or None while there is no end record."""
+        return next((n for n, chunk in self.chunks.items() if chunk.flag), None)
+
+
+@dataclass
+class _Epoch:
+    chunks: dict[int, tuple[Record, int]] = field(default_factory=dict)
+    opening: tuple[Record, int] | None = None
+
+
+@dataclass
+class Index:
+    """What reading a journal found: records by epoch, damaged spans, and where the good part ends (bytes)."""
+
+    epochs: dict[bytes, _Epoch] = field(default_factory=dict)
+    damaged: list[tuple[int, int]] = field(default_factory=list)
+    end: int = 0
+
+    def add(self, record: Record, offset: int) -> None:
+        """Take in the record whose header is at `offset`. The first of two with one number stays."""
+        epoch = self.epochs.setdefault(record.epoch, _Epoch())
+        if record.type == OPENING:
+            epoch.opening = epoch.opening or (record, offset)
+        else:
+            epoch.chunks.setdefault(record.n, (record, offset))
+
+
+def read_index(fd: int, index: Index | None = None) -> Index:
+    """Read the records after `index.end` to the end of the file; a torn tail stays outside.
+
+    Only headers are read, and the payloads of openings; on a first reading also those of the last records,
+    which a power cut may have torn. `storage.check` reads everything.
+    """
+    index = Index() if index is None else index
+    size = os.fstat(fd).st_size
+    prove_from = size if index.end else _start_of_last(fd, size)
+    while index.end < size:
+        record = record_at(fd, index.end, size)
+        proving = record is not None and (record.type == OPENING or index.end >= prove_from)
+        if record is None or (proving and not proves(fd, index, record, payload_of(fd, record, index.end))):
+            following = _next_record(fd, index, size)
+            if following is None:
+                break
+            index.damaged.append((index.end, following))
+            index.end = following
+            continue
+        index.add(record, index.end)
+        index.end += record.total_bytes
+    return index
+
+
+def _start_of_last(fd: int, size: int) -> int:
+    """Where the last records begin, which are to be proven."""
+    offset, starts = 0, collections.deque([0], maxlen=_PROVEN_AT_END)
+    while (record := record_at(fd, offset, size)) is not None:
+        starts.append(offset)
+        offset += record.total_bytes
+    return starts[0]
+
+
+def record_at(fd: int, offset: int, size: int) -> Record | None:
+    """The record at `offset`, if there is one and it lies whole within `size`."""
+    record = parse_record(os.pread(fd, HEADER_BYTES, offset))
+    return record if record is not None and offset + record.total_bytes <= size else None
+
+
+def payload_of(fd: int, record: Record, offset: int) -> bytes:
+    """The payload of the record whose header is at `offset`, unproven."""
+    return os.pread(fd, record.length, offset + HEADER_BYTES)
+
+
+def proves(fd: int, index: Index, record: Record, payload: bytes) -> bool:
+    """Whether the payload is the one that the record's digest names."""
+    if record.type == OPENING:
+        return hashlib.sha256(payload).digest() == record.digest
+    epoch = index.epochs.get(record.epoch)
+    if epoch is None or epoch.opening is None:
+        return False
+    digest = hashlib.sha256(payload_of(fd, *epoch.opening))
+    digest.update(payload)
+    return digest.digest() == record.digest
+
+
+def _next_record(fd: int, index: Index, size: int) -> int | None:
+    """Where the next proven record starts after damage, or None: then it is a torn tail."""
+    offset = index.end + 1
+    while offset < size:
+        window = os.pread(fd, _SEARCH_BYTES, offset)
+        at = window.find(MAGIC)
+        while at >= 0:
+            record = record_at(fd, offset + at, size)
+            if record is not None and proves(fd, index, record, payload_of(fd, record, offset + at)):
+                return offset + at
+            at = window.find(MAGIC, at + 1)
+        offset += max(1, len(window) - len(MAGIC) + 1)
+    return None
+
+
+class Journal:
+    """The chunks of one track as they arrived."""
+
+    def __init__(self, path: Path | str, max_bytes: int = 1 << 63) -> None:
+        """`max_bytes` bounds the file's length; the file is made by the first `append`."""
+        self.path = Path(path)
+        self.max_bytes = max_bytes
+        self._mutex = threading.Lock()
+        self._index = Index()
+        self._inode = -1
+        self._lasting = 0
+
+    def append(
+        self, epoch: bytes, n: int, flag: int, opening: bytes, ciphertext: bytes | memoryview, digest: bytes
+    ) -> Literal["created", "same"]:
+        """Keep one chunk; when this returns it survives a power cut.
+
+        `digest` is the wire digest, which the caller has compared with opening ‖ ciphertext. "same": it was
+        kept before. Raises JournalConflict, VaultFull, OSError; after an error nothing of the chunk is kept.
+        """
+        if not (0 <= n < 1 << 32 and flag in (0, 1) and len(epoch) == 16 and len(digest) == 32):
+            raise ValueError("not a chunk of an epoch")
+        if not 0 < len(ciphertext) <= MAX_PAYLOAD_BYTES or not 0 < len(opening) <= MAX_PAYLOAD_BYTES:
+            raise ValueError("no payload, or over 64 MiB")
+        with self._mutex, disk.locked_file(self.path, create=True, exclusive=True) as fd:
+            self._refresh(fd)
+            known = self._index.epochs.get(epoch, _Epoch())
+            if known.opening is not None and known.opening[0].digest != hashlib.sha256(opening).digest():
+                raise JournalConflict("opening", "another opening for this epoch is kept")
+            if n in known.chunks:
+                self._require_same(fd, known.chunks[n], flag, digest)
+                return "same"
+            self._require_within_end(known, n, flag)
+            records = [] if known.opening is not None else [_opening_record(epoch, opening)]
+            records.append((Record(CHUNK, flag, n, len(ciphertext), epoch, digest), ciphertext))
+            self._write(fd, records)
+            return "created"
+
+    def state(self) -> dict[str, EpochState]:
+        """What is kept, by epoch id in hex. It is an answer too: what it names survives a power cut."""
+        with self._mutex:
+            with (
+                contextlib.suppress(FileNotFoundError),
+                disk.locked_file(self.path, create=False, exclusive=False) as fd,
+            ):
+                self._refresh(fd)
+                self._make_last(fd, self._index.end)
+            return {
+                epoch.hex(): EpochState(
+                    {n: ChunkState(r.digest, r.flag, r.length) for n, (r, _) in found.chunks.items()},
+                    found.opening[0].digest if found.opening else None,
+                )
+                for epoch, found in self._index.epochs.items()
+            }
+
+    def opening(self, epoch: bytes) -> bytes:
+        """The opening of an epoch. Raises NotFound, IntegrityError("record")."""
+        with self._reading() as fd:
+            found = self._index.epochs.get(epoch)
+            if found is None or found.opening is None:
+                raise NotFound("epoch", epoch.hex())
+            return self._proven(fd, *found.opening)
+
+    def read(self, epoch: bytes, n: int) -> bytes:
+        """The ciphertext of one chunk, proven by its digest. Raises NotFound, IntegrityError("record")."""
+        with self._reading() as fd:
+            found = self._index.epochs.get(epoch, _Epoch()).chunks.get(n)
+            if found is None:
+                raise NotFound("chunk", f"{epoch.hex()} {n}")
+            return self._proven(fd, *found)
+
+    @contextlib.contextmanager
+    def _reading(self) -> Iterator[int]:
+        try:
+            with self._mutex, disk.locked_file(self.path, create=False, exclusive=False) as fd:
+                self._refresh(fd)
+                yield fd
+        except FileNotFoundError:
+            raise NotFound("journal", self.path.name) from None
+
+    def _proven(self, fd: int, record: Record, offset: int) -> bytes:
+        payload = payload_of(fd, record, offset)
+        if not proves(fd, self._index, record, payload):
+            raise IntegrityError("record", f"chunk {record.n} of {record.epoch.hex()} is damaged")
+        return payload
+
+    def _refresh(self, fd: int) -> None:
+        """Take in what other processes appended. The lock is held."""
+        status = os.fstat(fd)
+        if status.st_ino != self._inode or status.st_size < self._index.end:
+            self._index, self._inode, self._lasting = Index(), status.st_ino, 0
+        read_index(fd, self._index)
+
+    def _require_same(self, fd: int, kept: tuple[Record, int], flag: int, digest: bytes) -> None:
+        record, offset = kept
+        if (record.flag, record.digest) != (flag, digest):
+            raise JournalConflict("chunk", f"chunk {record.n} is kept with other content")
+        self._make_last(fd, offset + record.total_bytes)
+
+    @staticmethod
+    def _require_within_end(known: _Epoch, n: int, flag: int) -> None:
+        end = next((m for m, (record, _) in known.chunks.items() if record.flag), None)
+        if end is not None and (flag or n > end):
+            raise JournalConflict("end", f"the epoch ended after {end} chunks")
+        if flag and known.chunks and max(known.chunks) > n:
+            raise JournalConflict("end", f"chunks beyond {n} are kept")
+
+    def _write(self, fd: int, records: list[tuple[Record, bytes | memoryview]]) -> None:
+        start = self._index.end
+        total = sum(record.total_bytes for record, _ in records)
+        if start + total > self.max_bytes:
+            raise VaultFull("limit", f"{self.max_bytes} bytes")
+        pieces = [piece for record, payload in records for piece in (record.encode(), payload)]
+        try:
+            if os.fstat(fd).st_size > start:
+                os.ftruncate(fd, start)  # a torn tail, never acknowledged
+            disk.write_at(fd, pieces, start)
+            self._make_last(fd, start + total)
+        except BaseException:
+            # Unacknowledged bytes must not be taken for kept ones by whoever reads the journal next.
+            with contextlib.suppress(OSError):
+                os.ftruncate(fd, start)
+            raise
+        for record, _ in records:
+            self._index.add(record, self._index.end)
+            self._index.end += record.total_bytes
+
+    def _make_last(self, fd: int, end: int) -> None:
+        """Make the file's first `end` bytes last, unless this process has seen to it before.
+
+        What another process wrote it may not have made to last: it can be killed before its fsync.
+        """
+        if end <= self._lasting:
+            return
+        disk.sync_data(fd)
+        if self._lasting == 0:
+            disk.sync_folder(self.path.parent)  # the file's own name may be new
+        self._lasting = end
+
+
+def _opening_record(epoch: bytes, opening: bytes) -> tuple[Record, bytes | memoryview]:
+    return Record(OPENING, 0, 0, len(opening), epoch, hashlib.sha256(opening).digest()), opening

@@ -1,0 +1,50 @@
+"""Key records as files, apart from media and database: `<root>/<kind>/<id>.key`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from storage import disk
+from storage.errors import IntegrityError, NotFound
+from storage.keys import MAX_RECORD_BYTES, KeyRecord, check_name, parse_record
+
+SUFFIX = ".key"
+
+
+class KeyStore:
+    """Wrapped keys on disk. A record is written once and never replaced by another."""
+
+    def __init__(self, root: Path | str) -> None:
+        """`root`: the `keys` folder; made by the first `put`."""
+        self.root = Path(root)
+
+    def path(self, kind: str, key_id: str) -> Path:
+        """Where this record is or would be."""
+        check_name(kind, key_id)
+        return self.root / kind / f"{key_id}{SUFFIX}"
+
+    def put(self, kind: str, key_id: str, record: bytes) -> None:
+        """Keep a record so that it lasts. The same bytes again are fine; others raise IntegrityError."""
+        path = self.path(kind, key_id)
+        self._require_named(parse_record(record), kind, key_id)
+        disk.create_or_prove_equal(path, record)
+
+    def get(self, kind: str, key_id: str) -> KeyRecord:
+        """Read a record; it must name itself so. Raises NotFound, IntegrityError("key")."""
+        try:
+            with self.path(kind, key_id).open("rb") as file:
+                record = parse_record(file.read(MAX_RECORD_BYTES + 1))
+        except FileNotFoundError:
+            raise NotFound("key", f"{kind} {key_id}") from None
+        self._require_named(record, kind, key_id)
+        return record
+
+    def list(self, kind: str) -> list[str]:
+        """The ids of this kind, sorted."""
+        check_name(kind, "any")
+        return sorted(path.name.removesuffix(SUFFIX) for path in (self.root / kind).glob(f"[!.]*{SUFFIX}"))
+
+    @staticmethod
+    def _require_named(record: KeyRecord, kind: str, key_id: str) -> None:
+        if (record.kind, record.id) != (kind, key_id):
+            raise IntegrityError("key", f"the record of {kind} {key_id} names another key")

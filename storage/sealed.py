@@ -1,0 +1,270 @@
+"""Sealed files as streams: SealedReader opens ranges, SealedWriter takes what a muxer writes."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from storage import disk
+from storage.errors import IntegrityError, SegmentEmitted
+from storage.segment_format import (
+    MAX_HEADER_BYTES,
+    SealedHeader,
+    SegmentCipher,
+    layout_of,
+    parse_header,
+)
+
+# Segments read or written by one system call: 1 MiB of plaintext.
+_BATCH = 16
+_ZEROS = bytes(1 << 20)
+
+
+def read_header(fd: int) -> SealedHeader:
+    """The header of an open sealed file."""
+    return parse_header(os.pread(fd, MAX_HEADER_BYTES, 0))
+
+
+class SealedReader(io.RawIOBase):
+    """The plaintext of one sealed file, opened segment by segment.
+
+    The last segment is proven before `size` is believed. `read_range` and `iter_range` may be called from
+    many threads at once; `seek` and `read` keep one position and belong to one.
+    """
+
+    def __init__(self, file: int | Path, key: bytes, expect: SealedHeader | None = None) -> None:
+        """`file`: a descriptor, which stays the caller's, or a path. `key`: the file key, 32 bytes.
+
+        `expect`: the header that the file must have; another raises IntegrityError("replaced").
+        """
+        super().__init__()
+        self._owns = not isinstance(file, int)
+        self._fd = file if isinstance(file, int) else os.open(file, os.O_RDONLY | os.O_CLOEXEC)
+        self._position = 0
+        self._recent: tuple[int, bytes] = (0, b"")
+        try:
+            self.header = read_header(self._fd)
+            if expect is not None and expect.raw != self.header.raw:
+                raise IntegrityError("replaced", "this is another copy of the file")
+            self._cipher = SegmentCipher(key, self.header)
+            self._layout = layout_of(self.header, os.fstat(self._fd).st_size)
+            self._segments(self._layout.count - 1, self._layout.count)
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def size(self) -> int:
+        """Plaintext bytes."""
+        return self._layout.size
+
+    def read_range(self, start: int, end: int) -> bytes:
+        """Plaintext bytes start … end - 1, cut to the file. Raises IntegrityError."""
+        return b"".join(self.iter_range(start, end))
+
+    def iter_range(self, start: int, end: int) -> Iterator[bytes]:
+        """The same range in pieces of at most 1 MiB, so that memory stays bounded."""
+        step = self._layout.segment_bytes
+        start, end = max(0, start), min(end, self.size)
+        while start < end:
+            first = start // step
+            past = min(first + _BATCH, (end - 1) // step + 1)
+            piece = self._segments(first, past)
+            stop = min(end, past * step)
+            yield piece[start - first * step : stop - first * step]
+            start = stop
+
+    def _segments(self, first: int, past: int) -> bytes:
+        offset, length = self._layout.span(first, past)
+        data = memoryview(os.pread(self._fd, length, offset))
+        if len(data) != length:
+            raise IntegrityError("size", "the file became shorter")
+        step, last = self._layout.segment_bytes + 16, self._layout.count - 1
+        return b"".join(
+            self._cipher.decrypt(index, index == last, data[at : at + step])
+            for index, at in zip(range(first, past), range(0, max(1, length), step), strict=True)
+        )
+
+    def readable(self) -> bool:
+        """True: this is a file to read."""
+        return True
+
+    def seekable(self) -> bool:
+        """True: any position can be read."""
+        return True
+
+    def tell(self) -> int:
+        """The position of the next `read`."""
+        return self._position
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """Move the position, as any file does."""
+        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self.size}[whence]
+        if base + offset < 0:
+            raise ValueError("negative position")
+        self._position = base + offset
+        return self._position
+
+    def read(self, size: int | None = -1) -> bytes:
+        """The next bytes; b"" at the end."""
+        left = max(0, self.size - self._position)
+        wanted = left if size is None or size < 0 else min(size, left)
+        at, recent = self._recent
+        if not at <= self._position <= self._position + wanted <= at + len(recent):
+            # Demuxers read 32 KiB at a time: keep the whole segments around the wish, if they are few.
+            step = self._layout.segment_bytes
+            at = self._position // step * step
+            end = min(self.size, -(-(self._position + wanted) // step) * step)
+            recent = self.read_range(at, end)
+            self._recent = (at, recent) if len(recent) <= 4 * step else (0, b"")
+        piece = recent[self._position - at : self._position - at + wanted]
+        self._position += len(piece)
+        return piece
+
+    def readinto(self, buffer: Any) -> int:  # Any: typeshed's WriteableBuffer is not importable at run time
+        """Read into a buffer; returns the count of bytes."""
+        view = memoryview(buffer).cast("B")
+        piece = self.read(len(view))
+        view[: len(piece)] = piece
+        return len(piece)
+
+    def close(self) -> None:
+        """Close what was opened here."""
+        if self._owns and not self.closed:
+            os.close(self._fd)
+        super().close()
+
+
+class SealedWriter(io.RawIOBase):
+    """A file to write and seek in, for muxers, that comes out sealed.
+
+    The first `head_budget` bytes stay in memory until `close`, since muxers patch them; what lies beyond is
+    encrypted once, in order, soon after it is written. The file is valid only after `close`; leaving a `with`
+    block by an exception, or dropping the object, leaves a file that no reader accepts.
+    """
+
+    def __init__(self, fd: int, header: SealedHeader | bytes, key: bytes, head_budget: int = 1 << 20) -> None:
+        """`fd` stays the caller's, who also makes it last. `header` and `key` serve this one write."""
+        super().__init__()
+        self.header = parse_header(header) if isinstance(header, bytes) else header
+        self._fd = fd
+        self._cipher = SegmentCipher(key, self.header)
+        self._step = self.header.segment_bytes
+        self._head_end = -(-head_budget // self._step) * self._step
+        self._head = bytearray()
+        self._tail = bytearray()  # plaintext from _tail_start on
+        self._tail_start = self._head_end
+        self._position = 0
+        self._failed = False
+
+    @property
+    def size(self) -> int:
+        """Plaintext bytes so far."""
+        return self._tail_start + len(self._tail) if self._past_head else len(self._head)
+
+    @property
+    def _past_head(self) -> bool:
+        return self._tail_start > self._head_end or bool(self._tail)
+
+    def writable(self) -> bool:
+        """True: this is a file to write."""
+        return True
+
+    def seekable(self) -> bool:
+        """True: muxers go back to the head."""
+        return True
+
+    def tell(self) -> int:
+        """The position of the next `write`."""
+        return self._position
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """Move the position; beyond the end too, which the next `write` fills with zeros."""
+        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self.size}[whence]
+        if base + offset < 0:
+            raise ValueError("negative position")
+        self._position = base + offset
+        return self._position
+
+    def write(self, data: Any) -> int:  # Any: typeshed's ReadableBuffer is not importable at run time
+        """Write at the position. Raises SegmentEmitted, VaultFull, OSError."""
+        if self.closed or self._failed:
+            raise ValueError("this writer is closed")
+        view = memoryview(data).cast("B")
+        size = self.size
+        while view and size < self._position:
+            zeros = memoryview(_ZEROS)[: self._position - size]
+            self._put(size, zeros)
+            size += len(zeros)
+        self._put(self._position, view)
+        self._position += len(view)
+        return len(view)
+
+    def _put(self, at: int, view: memoryview) -> None:
+        in_head = max(0, min(len(view), self._head_end - at))
+        self._head[at : at + in_head] = view[:in_head]
+        view, at = view[in_head:], at + in_head
+        if not view:
+            return
+        if at < self._tail_start:
+            self._failed = True
+            raise SegmentEmitted("segment", f"byte {at} is encrypted already; the head budget is too small")
+        self._tail[at - self._tail_start : at - self._tail_start + len(view)] = view
+        # The last segment carries a flag, so one byte at least stays until close.
+        whole = (len(self._tail) - 1) // self._step
+        if whole >= _BATCH:
+            self._emit(self._tail, self._tail_start // self._step, whole, final=False)
+            del self._tail[: whole * self._step]
+            self._tail_start += whole * self._step
+
+    def _emit(self, plaintext: bytearray, first: int, count: int, *, final: bool, start: bytes = b"") -> None:
+        view = memoryview(plaintext)
+        pieces = [start] if start else []
+        for i in range(count):
+            segment = view[i * self._step : (i + 1) * self._step]
+            pieces.append(self._cipher.encrypt(first + i, final and i == count - 1, segment))
+        view.release()
+        offset = 0 if start else len(self.header.raw) + first * (self._step + 16)
+        try:
+            disk.write_at(self._fd, pieces, offset)
+        except BaseException:
+            # Segments are encrypted once; a retry would do it twice, so this file is given up.
+            self._failed = True
+            raise
+
+    def close(self) -> None:
+        """Encrypt what is left, the last segment with its flag, and the head. Does not fsync."""
+        if self.closed:
+            return
+        try:
+            if not self._failed:
+                self._finish()
+        finally:
+            super().close()
+
+    def _finish(self) -> None:
+        if self._past_head:
+            count = -(-len(self._tail) // self._step)
+            self._emit(self._tail, self._tail_start // self._step, count, final=True)
+        count = max(1, -(-len(self._head) // self._step))
+        head_is_all = not self._past_head
+        if self._head_end or head_is_all:
+            self._emit(self._head, 0, count, final=head_is_all, start=self.header.raw)
+        else:
+            disk.write_at(self._fd, [self.header.raw], 0)
+
+    def abandon(self) -> None:
+        """Close without finishing: no reader will accept the file."""
+        self._failed = True
+        self.close()
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        if kind is not None:
+            self._failed = True
+        self.close()
+
+    def __del__(self) -> None:
+        self._failed = True
