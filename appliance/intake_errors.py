@@ -46,7 +46,7 @@ class SealedError(GoneError):
 class BoundElsewhereError(ConflictError):
     code = "bound_elsewhere"
     message = (
-        "This interview was begun in another browser. A fresh link for this browser is on its way to you by mail."
+        "This interview was begun in another browser. A fresh link for this one is on its way to you by mail."
     )
 
 
@@ -118,7 +118,7 @@ class ChunksMissingError(ConflictError):
 
     def __init__(self, missing: list[dict[str, Any]]) -> None:
         self.missing = missing
-        super().__init__()
+        super().__init__(extra={"missing": missing})
 
 
 class ChunkTooLargeError(TooLargeError):
@@ -133,7 +133,7 @@ class RecordingTooLargeError(TooLargeError):
 
 class TooManyEpochsError(TooLargeError):
     code = "too_many_epochs"
-    message = "This interview was reloaded too often (limit %(limit)s). Please write to the person who invited you."
+    message = "This page was reloaded too often (limit %(limit)s). Please write to who invited you."
 
 
 class TooManyRecordsError(TooLargeError):

@@ -4,7 +4,7 @@ A record is one JSON line {"seq", "at", "kind", "body"}. Kinds and their bodies:
 
 bound              generation, browser_key (base64, 65 bytes), page, token_sha256, signature, address
 rebind_requested   generation, address
-checked            browser, camera, microphone, network, screen: ok|warn|fail|skipped; heard: bool; numbers: {…}
+checked            browser, camera, microphone, network, screen: ok|warn|fail|skipped; heard; numbers
 consent            generation, statement (JSON text), signature (base64), address
 consent_withdrawn  generation, statement, signature, address
 state              event: question_opened|question_closed|chunk_conflict; question or track, epoch, n

@@ -1,6 +1,6 @@
 """Signed statements that the inside puts before intake: packets, tombstones, day keys. Pure; Ed25519.
 
-An envelope is canonical JSON {"statement": "<canonical JSON text>", "key": "<key id>", "signature": "<base64>"}.
+An envelope is canonical JSON {"statement": "<canonical JSON text>", "key": "<id>", "signature": "<base64>"}.
 The signature covers the UTF-8 bytes of the statement's text exactly as they stand in the envelope, so no one
 has to canonicalise again to check it. Each statement names its `type`, so one kind never passes for another.
 """
@@ -98,7 +98,7 @@ def sign_envelope(statement: Mapping[str, Any], key_id: str, private_key: Ed2551
 def open_envelope(raw: bytes, trusted: Mapping[str, bytes], expected_type: str) -> dict[str, Any]:
     """The statement inside, proven by one of the trusted public keys (id → 32 bytes).
 
-    Raises PacketError with kind `size`, `envelope`, `unknown_key`, `signature`, `statement`, `type` or `version`.
+    Raises PacketError: `size`, `envelope`, `unknown_key`, `signature`, `statement`, `type` or `version`.
     """
     if len(raw) > MAX_ENVELOPE_BYTES:
         raise PacketError("size")
@@ -161,7 +161,7 @@ def day_key_statement(vault: uuid.UUID, key_id: str, public: bytes, day: str) ->
 
 @dataclass(frozen=True)
 class Policy:
-    """What this interview records and requires. There is no pause: the recording runs from start to finish."""
+    """What this interview records and requires. No pause: recording runs from start to finish."""
 
     screen: ScreenPolicy = ScreenPolicy.OFF
     analysis: str = "offered"
@@ -171,9 +171,9 @@ class Policy:
 
 @dataclass(frozen=True)
 class Packet:
-    """Everything intake knows about one attempt: what the page shows, what may be stored, for whom, until when.
+    """Everything intake knows about one attempt: what is shown, what may be stored, for whom, until when.
 
-    `generation` grows by one with each fresh link. `consent_texts` is {"version": …, language: {purpose: text}}.
+    `generation` grows by one with each fresh link. `consent_texts`: {"version", language: {purpose: text}}.
     `kept_days` 0 means that the page names no number of days.
     """
 
@@ -237,7 +237,7 @@ def _question_statement(question: Question) -> dict[str, Any]:
 
 
 def parse_packet(statement: Mapping[str, Any]) -> Packet:
-    """A packet from its proven statement. Raises PacketError("fields") for anything missing or out of bounds."""
+    """A packet from its proven statement. Raises PacketError("fields") if anything is amiss."""
     try:
         values: dict[str, Any] = {
             name: statement[name]

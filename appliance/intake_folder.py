@@ -1,0 +1,345 @@
+"""The folder that intake and the inside share: signed packets in, ciphertext and records out.
+
+    service_keys.json                       Ed25519 public keys that intake trusts
+    packets/<recording>/<generation>.packet
+    tombstones/<recording>.tombstone
+    recordings/<recording>/records.log      JSON lines, appended and fsynced under a lock
+    recordings/<recording>/heartbeat.json   the newest heartbeat only
+    recordings/<recording>/tracks/<track>.journal, <track>.<epoch>.<n>.<flag>.conflict
+
+Nothing here is a secret: losing the folder to a thief gives ciphertext, question texts and names.
+"""
+
+from __future__ import annotations
+
+import base64
+import fcntl
+import json
+import os
+import shutil
+import threading
+import uuid
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from appliance.intake_errors import IntakeFullError, LinkUnknownError, TooManyRecordsError
+from appliance.intake_state import AttemptState, IntakeRecord, RecordKind
+from appliance.packet import Packet, PacketError, canonical, open_envelope, parse_packet, to_timestamp
+from storage.vault import Journal
+
+MAX_RECORDS = 5000
+MAX_CONFLICTS = 16
+CACHED_ATTEMPTS = 2048
+
+
+@dataclass
+class _CachedAttempt:
+    """What one process knows of an attempt; refreshed from where its last read ended."""
+
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    offset: int = 0
+    state: AttemptState = field(default_factory=AttemptState)
+    packets: dict[int, Packet] = field(default_factory=dict)
+    packets_seen: tuple[object, ...] = ()
+    journals: dict[str, Journal] = field(default_factory=dict)
+    admitted: set[bytes] = field(default_factory=set)
+
+
+class IntakeFolder:
+    """One folder, used by any number of processes and threads at once."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._cache: OrderedDict[uuid.UUID, _CachedAttempt] = OrderedDict()
+        self._cache_lock = threading.Lock()
+        self._keys: tuple[tuple[int, int], dict[str, bytes]] = ((0, 0), {})
+
+    # --- trust ---------------------------------------------------------------------------------------------
+
+    def install_service_keys(self, keys: Mapping[str, bytes]) -> None:
+        """Say which Ed25519 public keys (id → 32 bytes) may sign packets and tombstones."""
+        listed = {key_id: base64.b64encode(public).decode() for key_id, public in keys.items()}
+        write_durably(self.root / "service_keys.json", canonical({"keys": listed}))
+
+    def service_keys(self) -> dict[str, bytes]:
+        """The trusted keys; empty before set-up, so that nothing is trusted."""
+        path = self.root / "service_keys.json"
+        try:
+            status = path.stat()
+            version = (status.st_ino, status.st_mtime_ns)
+            if version != self._keys[0]:
+                listed = json.loads(path.read_text())["keys"]
+                self._keys = (version, {name: base64.b64decode(value) for name, value in listed.items()})
+        except FileNotFoundError:
+            return {}
+        return self._keys[1]
+
+    # --- packets and tombstones ----------------------------------------------------------------------------
+
+    def put_packet(self, raw: bytes) -> Packet:
+        """Store one signed packet. Raises PacketError, also for a generation older than one already seen."""
+        packet = parse_packet(open_envelope(raw, self.service_keys(), "packet"))
+        folder = self.root / "packets" / str(packet.recording)
+        with _locked(folder / ".lock"):
+            newest = max(self.packets(packet.recording), default=0)
+            if packet.generation < newest:
+                raise PacketError("generation")
+            target = folder / f"{packet.generation}.packet"
+            if packet.generation == newest and target.read_bytes() != raw:
+                raise PacketError("generation")
+            write_durably(target, raw)
+        return packet
+
+    def packets(self, recording: uuid.UUID) -> dict[int, Packet]:
+        """Every genuine packet of a recording by generation; others are passed over."""
+        folder = self.root / "packets" / str(recording)
+        names = sorted(path.name for path in folder.glob("*.packet"))
+        if not names:
+            return {}
+        trusted = self.service_keys()
+        entry = self._entry(recording)
+        with entry.lock:
+            # A packet file never changes, so the names and the trusted keys tell whether to read again.
+            seen = (*names, *sorted(trusted))
+            if entry.packets_seen != seen:
+                entry.packets = dict(self._read_packets(folder, recording, trusted))
+                entry.packets_seen = seen
+            return dict(entry.packets)
+
+    @staticmethod
+    def _read_packets(
+        folder: Path, recording: uuid.UUID, trusted: Mapping[str, bytes]
+    ) -> Iterator[tuple[int, Packet]]:
+        for path in folder.glob("*.packet"):
+            try:
+                packet = parse_packet(open_envelope(path.read_bytes(), trusted, "packet"))
+            except PacketError:
+                continue
+            if packet.recording == recording and path.stem == str(packet.generation):
+                yield packet.generation, packet
+
+    def packet(self, recording: uuid.UUID) -> Packet:
+        """The packet of the newest generation. Raises LinkUnknownError."""
+        known = self.packets(recording)
+        if not known:
+            raise LinkUnknownError
+        return known[max(known)]
+
+    def put_tombstone(self, raw: bytes) -> None:
+        """From now on intake takes nothing more for this recording. Raises PacketError."""
+        statement = open_envelope(raw, self.service_keys(), "tombstone")
+        write_durably(self._tombstone_path(uuid.UUID(statement["recording"])), raw)
+
+    def tombstone(self, recording: uuid.UUID) -> dict[str, Any] | None:
+        """The statement that closed this recording; None while it is open."""
+        try:
+            raw = self._tombstone_path(recording).read_bytes()
+        except FileNotFoundError:
+            return None
+        try:
+            statement = open_envelope(raw, self.service_keys(), "tombstone")
+        except PacketError:
+            return None
+        return statement if statement.get("recording") == str(recording) else None
+
+    def _tombstone_path(self, recording: uuid.UUID) -> Path:
+        return self.root / "tombstones" / f"{recording}.tombstone"
+
+    # --- records -------------------------------------------------------------------------------------------
+
+    def recordings(self) -> list[uuid.UUID]:
+        """Every recording that has left a record, in no promised order."""
+        return [uuid.UUID(path.parent.name) for path in (self.root / "recordings").glob("*/records.log")]
+
+    def records(self, recording: uuid.UUID, after: int = 0) -> list[IntakeRecord]:
+        """Records with seq > after, in order. A torn last line is not a record yet."""
+        try:
+            raw = self._log_path(recording).read_bytes()
+        except FileNotFoundError:
+            return []
+        return [record for record in _parse_lines(raw)[0] if record.seq > after]
+
+    def state(self, recording: uuid.UUID) -> AttemptState:
+        """What the records add up to now. The object is shared and only grows: read it, do not change it."""
+        entry = self._entry(recording)
+        with entry.lock:
+            return self._refreshed(entry, recording)
+
+    def append(
+        self,
+        recording: uuid.UUID,
+        kind: RecordKind,
+        make_body: Callable[[AttemptState], dict[str, Any] | None],
+    ) -> AttemptState:
+        """Append one record, durable when this returns.
+
+        `make_body` sees the newest state under the lock, so it decides against what is true at that moment:
+        it returns the body, or None for nothing to add, or raises what the candidate should be told.
+        """
+        path = self._log_path(recording)
+        with _locked(path.parent / ".lock"):
+            entry = self._entry(recording)
+            with entry.lock:
+                state = self._refreshed(entry, recording)
+                body = make_body(state)
+                if body is None:
+                    return state
+                # Withdrawing and finishing always find room; everything else stops at the limit.
+                if state.last_seq >= MAX_RECORDS and kind not in _ALWAYS_TAKEN:
+                    raise TooManyRecordsError(limit=MAX_RECORDS)
+                record = IntakeRecord(state.last_seq + 1, to_timestamp(datetime.now(UTC)), kind, body)
+                _append_line(path, entry.offset, canonical(record.to_json()) + b"\n")
+                return self._refreshed(entry, recording)
+
+    def _refreshed(self, entry: _CachedAttempt, recording: uuid.UUID) -> AttemptState:
+        try:
+            with self._log_path(recording).open("rb") as file:
+                file.seek(entry.offset)
+                records, consumed = _parse_lines(file.read())
+        except FileNotFoundError:
+            return entry.state
+        entry.state.apply(records)
+        entry.offset += consumed
+        return entry.state
+
+    def put_heartbeat(self, recording: uuid.UUID, beat: Mapping[str, Any]) -> None:
+        """Keep the newest heartbeat; it need not outlive a crash."""
+        path = self._folder(recording) / "heartbeat.json"
+        temporary = path.with_suffix(f".{os.getpid()}.{threading.get_ident()}.tmp")
+        temporary.write_bytes(canonical({**beat, "at": to_timestamp(datetime.now(UTC))}))
+        temporary.rename(path)
+
+    def heartbeat(self, recording: uuid.UUID) -> dict[str, Any] | None:
+        """The newest heartbeat, if any."""
+        try:
+            beat = json.loads((self._folder(recording) / "heartbeat.json").read_text())
+        except (FileNotFoundError, ValueError):
+            return None
+        return beat if isinstance(beat, dict) else None
+
+    # --- tracks --------------------------------------------------------------------------------------------
+
+    def tracks(self, recording: uuid.UUID) -> list[str]:
+        """Names of the tracks that have a journal."""
+        return sorted(path.stem for path in (self._folder(recording) / "tracks").glob("*.journal"))
+
+    def journal(self, recording: uuid.UUID, track: str, max_bytes: int) -> Journal:
+        """The journal of one track (created on its first append). `track` must already be a checked name."""
+        entry = self._entry(recording)
+        with entry.lock:
+            if track not in entry.journals:
+                path = self._folder(recording) / "tracks" / f"{track}.journal"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                entry.journals[track] = Journal(path, max_bytes)
+            return entry.journals[track]
+
+    def admitted_openings(self, recording: uuid.UUID) -> set[bytes]:
+        """SHA-256 of openings that this process has proven and admitted: what it need not check again."""
+        return self._entry(recording).admitted
+
+    def recorded_bytes(self, recording: uuid.UUID) -> int:
+        """Bytes of every journal of a recording."""
+        return sum(path.stat().st_size for path in (self._folder(recording) / "tracks").glob("*.journal"))
+
+    def keep_conflict(self, recording: uuid.UUID, name: str, body: bytes) -> bool:
+        """Keep the second version of a chunk beside its journal. True when it is new."""
+        folder = self._folder(recording) / "tracks"
+        path = folder / f"{name}.conflict"
+        if path.exists() or len(list(folder.glob("*.conflict"))) >= MAX_CONFLICTS:
+            return False
+        write_durably(path, body)
+        return True
+
+    def free_bytes(self) -> int:
+        """Room left on the disk that holds the folder."""
+        return shutil.disk_usage(self.root).free
+
+    # --- inside --------------------------------------------------------------------------------------------
+
+    def _folder(self, recording: uuid.UUID) -> Path:
+        return self.root / "recordings" / str(recording)
+
+    def _log_path(self, recording: uuid.UUID) -> Path:
+        return self._folder(recording) / "records.log"
+
+    def _entry(self, recording: uuid.UUID) -> _CachedAttempt:
+        with self._cache_lock:
+            entry = self._cache.setdefault(recording, _CachedAttempt())
+            self._cache.move_to_end(recording)
+            if len(self._cache) > CACHED_ATTEMPTS:
+                self._cache.popitem(last=False)
+            return entry
+
+
+_ALWAYS_TAKEN = (RecordKind.FINISH, RecordKind.CONSENT_WITHDRAWN)
+
+
+def _parse_lines(raw: bytes) -> tuple[list[IntakeRecord], int]:
+    """Whole lines of a log and how many bytes they take."""
+    end = raw.rfind(b"\n") + 1
+    records = []
+    for line in raw[:end].splitlines():
+        values = json.loads(line)
+        records.append(
+            IntakeRecord(values["seq"], values["at"], RecordKind(values["kind"]), values["body"])
+        )
+    return records, end
+
+
+def _append_line(path: Path, end: int, line: bytes) -> None:
+    """Write a line at the end of the whole lines, over a tail that a crash tore, and fsync it."""
+    fresh = not path.exists()
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o640)
+    try:
+        os.ftruncate(descriptor, end)
+        if os.pwrite(descriptor, line, end) != len(line):
+            os.ftruncate(descriptor, end)
+            raise IntakeFullError
+        os.fsync(descriptor)
+    except OSError as error:
+        raise IntakeFullError from error
+    finally:
+        os.close(descriptor)
+    if fresh:
+        _fsync_folder(path.parent)
+
+
+def write_durably(path: Path, data: bytes) -> None:
+    """Replace a whole file so that a reader or a crash sees the old or the new one, never a part."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.rename(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    _fsync_folder(path.parent)
+
+
+def _fsync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Hold an exclusive lock between processes and threads."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o640)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+

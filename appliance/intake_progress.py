@@ -1,0 +1,103 @@
+"""How far an attempt has come, as its own browser is told."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any
+
+from appliance.domain import ConsentPurpose
+from appliance.intake_folder import IntakeFolder
+from appliance.intake_session import IntakeSession
+from appliance.packet import Packet
+from storage.vault import DATA, EpochState
+
+
+def question_view(packet: Packet, ordinal: int) -> dict[str, Any]:
+    """One question as the page shows it; times in seconds."""
+    values = asdict(packet.questions[ordinal - 1])
+    del values["competency"]
+    return values
+
+
+def progress(folder: IntakeFolder, session: IntakeSession) -> dict[str, Any]:
+    """What has arrived, so that a browser can say what is missing and go on where it was."""
+    state, packet = session.state, session.packet
+    current = state.opened if state.opened > state.closed else 0
+    return {
+        "state": phase(session),
+        "consent": dict(state.consent),
+        "checked": state.checked,
+        "closed": state.closed,
+        "question": question_view(packet, current) if current else None,
+        "tracks": {
+            name: {
+                epoch: {"have": ranges(data_numbers(known)), "end": known.end is not None}
+                for epoch, known in folder.journal(session.recording, name, packet.limits.bytes)
+                .state()
+                .items()
+            }
+            for name in folder.tracks(session.recording)
+        },
+        "sealed": session.sealed,
+        "receipt": state.receipt or None,
+    }
+
+
+def phase(session: IntakeSession) -> str:
+    """bound | consented | recording | finished | sealed | expired | superseded."""
+    state = session.state
+    if session.sealed:
+        return "sealed"
+    if state.finished:
+        return "finished"
+    if session.superseded:
+        return "superseded"
+    if datetime.now(UTC) > session.packet.deadline:
+        return "expired"
+    if state.opened:
+        return "recording"
+    return "consented" if state.consent.get(ConsentPurpose.RECORD) else "bound"
+
+
+def ranges(numbers: list[int]) -> list[list[int]]:
+    """[0, 1, 2, 5] → [[0, 2], [5, 5]]."""
+    result: list[list[int]] = []
+    for number in sorted(numbers):
+        if result and result[-1][1] == number - 1:
+            result[-1][1] = number
+        else:
+            result.append([number, number])
+    return result
+
+
+def missing_ranges(known: EpochState | None, chunks: int) -> list[list[int]]:
+    """Data chunks of 0 … chunks−1 that have not arrived, as inclusive ranges."""
+    have = set(data_numbers(known)) if known else set()
+    return ranges([number for number in range(chunks) if number not in have])
+
+
+def data_numbers(known: EpochState) -> list[int]:
+    return [number for number, chunk in known.chunks.items() if chunk.flag == DATA]
+
+
+def digest_of(known: EpochState, chunks: int) -> str:
+    """SHA-256 over the wire digests of the data chunks in order and of the end record."""
+    whole = hashlib.sha256()
+    for number in range(chunks + 1):
+        if number in known.chunks:
+            whole.update(known.chunks[number].digest)
+    return whole.hexdigest()
+
+
+def packet_view(packet: Packet) -> dict[str, Any]:
+    """A packet as its bound browser may see it: no question's text, no digest of the secret."""
+    statement = packet.statement()
+    for hidden in ("questions", "secret_sha256", "type", "version", "issued"):
+        del statement[hidden]
+    statement["plan"] = [
+        {"prep_seconds": question.prep_seconds, "answer_seconds": question.answer_seconds}
+        for question in packet.questions
+    ]
+    return statement

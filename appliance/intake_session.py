@@ -1,0 +1,135 @@
+"""Who may do what to an attempt at intake: links, bound browsers, tokens, deadlines, closing."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import json
+import uuid
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from appliance.intake_errors import (
+    BadRequestFieldError,
+    BadSignatureError,
+    ExpiredError,
+    LinkUnknownError,
+    SealedError,
+    SupersededError,
+    TokenMissingError,
+    TokenUnknownError,
+)
+from appliance.intake_folder import IntakeFolder
+from appliance.intake_state import AttemptState, Binding
+from appliance.packet import Packet
+from storage.vault import verify_by_browser
+
+TOKEN_BYTES = 32
+MAX_STATEMENT_CHARS = 64 * 1024
+
+
+@dataclass(frozen=True)
+class IntakeSession:
+    """A bound browser's request: the packet it was bound under, its binding and the attempt's state."""
+
+    recording: uuid.UUID
+    packet: Packet
+    newest: Packet
+    binding: Binding
+    state: AttemptState
+    sealed: bool
+
+    @property
+    def superseded(self) -> bool:
+        """A newer link has been sent out: this browser uploads what waits and does nothing else."""
+        return self.newest.generation > self.binding.generation
+
+    def require_open(self, now: datetime | None = None) -> None:
+        """Raise unless this browser may still record. Raises SealedError, SupersededError, ExpiredError."""
+        if self.sealed:
+            raise SealedError
+        if self.superseded:
+            raise SupersededError
+        if (now or datetime.now(UTC)) > self.packet.deadline:
+            raise ExpiredError
+
+    def require_uploads(self, now: datetime | None = None) -> None:
+        """Raise unless what was recorded is still taken. Raises SealedError, ExpiredError."""
+        if self.sealed:
+            raise SealedError
+        if (now or datetime.now(UTC)) > self.packet.closes:
+            raise ExpiredError
+
+
+def authorise(folder: IntakeFolder, recording: uuid.UUID, token: str) -> IntakeSession:
+    """The session a token stands for. Raises LinkUnknownError, TokenMissingError, TokenUnknownError."""
+    newest = folder.packet(recording)
+    if not token:
+        raise TokenMissingError
+    state = folder.state(recording)
+    binding = state.tokens.get(token_digest(token))
+    if binding is None:
+        raise TokenUnknownError
+    packet = folder.packets(recording).get(binding.generation)
+    if packet is None:
+        raise LinkUnknownError
+    sealed = folder.tombstone(recording) is not None
+    return IntakeSession(recording, packet, newest, binding, state, sealed)
+
+
+def token_digest(token: str) -> str:
+    """What the records keep of a token: hex SHA-256 of its text."""
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
+def decode_base64(text: object, what: str, length: int | None = None) -> bytes:
+    """Bytes of a JSON field in standard base64. Raises BadRequestFieldError naming the field."""
+    try:
+        if not isinstance(text, str):
+            raise BadRequestFieldError(what=what)
+        data = base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise BadRequestFieldError(what=what) from error
+    if length is not None and len(data) != length:
+        raise BadRequestFieldError(what=what)
+    return data
+
+
+def verify_browser_signature(browser_key: bytes, message: bytes, signature: bytes) -> None:
+    """ECDSA P-256 with SHA-256, signature as r‖s (64 bytes). Raises BadSignatureError."""
+    verify_by_browser(browser_key, signature, message, BadSignatureError())
+
+
+def only_numbers(values: object, limit: int = 32) -> dict[str, float]:
+    """A small mapping of short names to finite numbers. Raises BadRequestFieldError("numbers")."""
+    if not isinstance(values, dict) or len(values) > limit:
+        raise BadRequestFieldError(what="numbers")
+    for name, value in values.items():
+        sound = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e12
+        if not sound or len(name) > 32 or not name.isascii():
+            raise BadRequestFieldError(what="numbers")
+    return values
+
+
+def signed_statement(session: IntakeSession, request: dict[str, Any], expected_type: str) -> dict[str, Any]:
+    """The statement of {statement: JSON text, signature: base64}, proven by the session's browser key.
+
+    Raises BadRequestFieldError, BadSignatureError.
+    """
+    text = request.get("statement")
+    if not isinstance(text, str) or len(text) > MAX_STATEMENT_CHARS:
+        raise BadRequestFieldError(what="statement")
+    signature = decode_base64(request.get("signature"), "signature", 64)
+    verify_browser_signature(session.binding.browser_key, text.encode(), signature)
+    try:
+        statement = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise BadRequestFieldError(what="statement") from error
+    if not isinstance(statement, dict):
+        raise BadRequestFieldError(what="statement")
+    about = (statement.get("type"), statement.get("recording"), statement.get("generation"))
+    if about != (expected_type, str(session.recording), session.binding.generation):
+        raise BadRequestFieldError(what="statement")
+    return statement

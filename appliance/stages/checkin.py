@@ -1,0 +1,193 @@
+"""Check-in, on the intake side: a browser is bound, devices are checked, consent is given and withdrawn."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+import uuid
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from appliance.domain import ConsentPurpose
+from appliance.intake_errors import (
+    BadRequestFieldError,
+    BoundElsewhereError,
+    ExpiredError,
+    FinishedError,
+    IntakeFullError,
+    LinkReplacedError,
+    LinkUnknownError,
+)
+from appliance.intake_folder import IntakeFolder
+from appliance.intake_session import (
+    TOKEN_BYTES,
+    IntakeSession,
+    decode_base64,
+    only_numbers,
+    signed_statement,
+    token_digest,
+    verify_browser_signature,
+)
+from appliance.intake_state import AttemptState, RecordKind
+from appliance.packet import Packet, secret_digest
+
+CHECKS = ("browser", "camera", "microphone", "network", "screen")
+CHECK_RESULTS = ("ok", "warn", "fail", "skipped")
+
+
+@dataclass(frozen=True)
+class Begun:
+    """What pressing Begin gave the browser; the token is shown to it once and kept only as a digest."""
+
+    token: str
+    packet: Packet
+    state: AttemptState
+
+
+def begin_message(recording: uuid.UUID, page: str) -> bytes:
+    """What the browser key signs to show that it is at hand."""
+    return f"fupan begin v1\n{recording}\n{page}".encode()
+
+
+def begin(
+    folder: IntakeFolder, recording: uuid.UUID, request: dict[str, Any], address: str, floor_bytes: int
+) -> Begun:
+    """Bind a browser to its attempt, or give the bound browser a further token.
+
+    `request` is {secret, browser_key, page, signature}. Another browser than the bound one gets
+    BoundElsewhereError, and the wish for a fresh link is recorded once for each generation.
+    """
+    packet = _packet_for_secret(folder, recording, request.get("secret"))
+    key = decode_base64(request.get("browser_key"), "browser_key", 65)
+    page = request.get("page")
+    if not isinstance(page, str) or not 1 <= len(page) <= 64:
+        raise BadRequestFieldError(what="page")
+    signature = decode_base64(request.get("signature"), "signature", 64)
+    verify_browser_signature(key, begin_message(recording, page), signature)
+    token = secrets.token_urlsafe(TOKEN_BYTES)
+    now = datetime.now(UTC)
+
+    def body(state: AttemptState) -> dict[str, Any]:
+        bound = state.bindings.get(packet.generation)
+        if bound is None:
+            _refuse_new_browser(folder, packet, state, now, floor_bytes)
+        elif bound.browser_key != key:
+            raise FinishedError if state.finished else BoundElsewhereError
+        return {
+            "generation": packet.generation,
+            "browser_key": request["browser_key"],
+            "page": page,
+            "signature": request["signature"],
+            "token_sha256": token_digest(token),
+            "address": address,
+        }
+
+    try:
+        state = folder.append(recording, RecordKind.BOUND, body)
+    except BoundElsewhereError:
+        _request_fresh_link(folder, recording, packet.generation, address)
+        raise
+    return Begun(token, packet, state)
+
+
+def _packet_for_secret(folder: IntakeFolder, recording: uuid.UUID, secret: object) -> Packet:
+    """The newest packet, if the secret is its own. An older link is told so; anything else looks unknown."""
+    newest = folder.packet(recording)
+    digest = secret_digest(secret) if isinstance(secret, str) and secret.isascii() else ""
+    if hmac.compare_digest(digest, newest.secret_sha256):
+        return newest
+    older = [packet.secret_sha256 for packet in folder.packets(recording).values()]
+    if any(hmac.compare_digest(digest, each) for each in older):
+        raise LinkReplacedError
+    raise LinkUnknownError
+
+
+def _refuse_new_browser(
+    folder: IntakeFolder, packet: Packet, state: AttemptState, now: datetime, floor_bytes: int
+) -> None:
+    """A first browser is not bound once the interview is over, nor when the disk is nearly full."""
+    if state.finished or folder.tombstone(packet.recording) is not None:
+        raise FinishedError
+    if now > packet.deadline:
+        raise ExpiredError
+    if folder.free_bytes() < floor_bytes:
+        raise IntakeFullError
+
+
+def _request_fresh_link(folder: IntakeFolder, recording: uuid.UUID, generation: int, address: str) -> None:
+    def body(state: AttemptState) -> dict[str, Any] | None:
+        if generation in state.rebind_generations:
+            return None
+        return {"generation": generation, "address": address}
+
+    folder.append(recording, RecordKind.REBIND_REQUESTED, body)
+
+
+def check(folder: IntakeFolder, session: IntakeSession, request: dict[str, Any]) -> None:
+    """Store what the device check found: enumerated results and numbers, no free text."""
+    session.require_open()
+    results = {name: request.get(name, "skipped") for name in CHECKS}
+    for name, result in results.items():
+        if result not in CHECK_RESULTS:
+            raise BadRequestFieldError(what=name)
+    numbers = only_numbers(request.get("numbers", {}))
+    heard = request.get("heard") is True
+    folder.append(
+        session.recording, RecordKind.CHECKED, lambda _: {**results, "heard": heard, "numbers": numbers}
+    )
+
+
+def consent(folder: IntakeFolder, session: IntakeSession, request: dict[str, Any], address: str) -> None:
+    """Store a signed consent receipt; being recorded must be agreed to, analysis may be declined.
+
+    The statement is {"type": "consent", "version": 1, recording, generation, language, choices:
+    {purpose: bool}, texts: {purpose: hex SHA-256 of the text shown}, at}.
+    """
+    session.require_open()
+    statement = signed_statement(session, request, "consent")
+    offered = _offered(session.packet)
+    choices, texts = statement.get("choices"), statement.get("texts")
+    if not isinstance(choices, dict) or set(choices) != set(offered):
+        raise BadRequestFieldError(what="choices")
+    if not all(isinstance(choice, bool) for choice in choices.values()) or not choices["record"]:
+        raise BadRequestFieldError(what="choices")
+    shown = session.packet.consent_texts.get(str(statement.get("language")), {})
+    hashes = {purpose: hashlib.sha256(shown.get(purpose, "").encode()).hexdigest() for purpose in offered}
+    if texts != hashes:
+        raise BadRequestFieldError(what="texts")
+    body = _receipt(session, request, address)
+    folder.append(session.recording, RecordKind.CONSENT, lambda _: body)
+
+
+def _offered(packet: Packet) -> list[str]:
+    """The purposes this interview asks for."""
+    if packet.policy.analysis == "off":
+        return [ConsentPurpose.RECORD.value]
+    return [ConsentPurpose.RECORD.value, ConsentPurpose.ANALYSIS.value]
+
+
+def withdraw(folder: IntakeFolder, session: IntakeSession, request: dict[str, Any], address: str) -> None:
+    """Withdraw consent to analysis, at any time, also after the end. Saying it twice is one withdrawal.
+
+    The statement is {"type": "withdraw", "version": 1, recording, generation, purpose: "analysis", at}.
+    """
+    statement = signed_statement(session, request, "withdraw")
+    if statement.get("purpose") != ConsentPurpose.ANALYSIS:
+        raise BadRequestFieldError(what="purpose")
+    body = _receipt(session, request, address)
+
+    def once(state: AttemptState) -> dict[str, Any] | None:
+        return body if state.consent.get(ConsentPurpose.ANALYSIS) else None
+
+    folder.append(session.recording, RecordKind.CONSENT_WITHDRAWN, once)
+
+
+def _receipt(session: IntakeSession, request: dict[str, Any], address: str) -> dict[str, Any]:
+    return {
+        "generation": session.binding.generation,
+        "statement": request["statement"],
+        "signature": request["signature"],
+        "address": address,
+    }

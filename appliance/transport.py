@@ -1,0 +1,81 @@
+"""How the inside reaches intake. It pulls and puts; intake opens no connection inward.
+
+`FolderTransport` serves one host. A DMZ speaks the same interface over mutual TLS.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from appliance.intake_folder import IntakeFolder
+from appliance.intake_state import IntakeRecord
+from appliance.packet import Packet
+from storage.vault import Journal
+
+
+class Transport(Protocol):
+    """What ingest, seal and invite need of intake, wherever it stands."""
+
+    def install_service_keys(self, keys: Mapping[str, bytes]) -> None:
+        """Say which Ed25519 keys (id → 32 bytes) intake shall trust."""
+
+    def put_packet(self, raw: bytes) -> Packet:
+        """Hand over a signed packet. Raises PacketError."""
+
+    def put_tombstone(self, raw: bytes) -> None:
+        """Close a recording for ever. Raises PacketError."""
+
+    def list_recordings(self) -> list[uuid.UUID]:
+        """Recordings that have at least one record."""
+
+    def read_records(self, recording: uuid.UUID, after: int = 0) -> list[IntakeRecord]:
+        """Records with seq > after, in order."""
+
+    def heartbeat(self, recording: uuid.UUID) -> dict[str, Any] | None:
+        """The newest heartbeat: numbers and enumerated states only."""
+
+    def tracks(self, recording: uuid.UUID) -> list[str]:
+        """Tracks that have arrived in part or whole."""
+
+    def journal(self, recording: uuid.UUID, track: str) -> Journal:
+        """The journal of one track, for reading."""
+
+    def packets(self, recording: uuid.UUID) -> dict[int, Packet]:
+        """Packets of a recording as intake holds them, by generation."""
+
+
+class FolderTransport:
+    """Transport over a folder on the same host."""
+
+    def __init__(self, folder: IntakeFolder) -> None:
+        self._folder = folder
+
+    def install_service_keys(self, keys: Mapping[str, bytes]) -> None:
+        self._folder.install_service_keys(keys)
+
+    def put_packet(self, raw: bytes) -> Packet:
+        return self._folder.put_packet(raw)
+
+    def put_tombstone(self, raw: bytes) -> None:
+        self._folder.put_tombstone(raw)
+
+    def list_recordings(self) -> list[uuid.UUID]:
+        return self._folder.recordings()
+
+    def read_records(self, recording: uuid.UUID, after: int = 0) -> list[IntakeRecord]:
+        return self._folder.records(recording, after)
+
+    def heartbeat(self, recording: uuid.UUID) -> dict[str, Any] | None:
+        return self._folder.heartbeat(recording)
+
+    def tracks(self, recording: uuid.UUID) -> list[str]:
+        return self._folder.tracks(recording)
+
+    def journal(self, recording: uuid.UUID, track: str) -> Journal:
+        limit = self._folder.packet(recording).limits.bytes
+        return self._folder.journal(recording, track, limit)
+
+    def packets(self, recording: uuid.UUID) -> dict[int, Packet]:
+        return self._folder.packets(recording)
