@@ -11,9 +11,13 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-from onnxruntime.quantization import QuantType, quantize_dynamic
+
+from analysis import inference  # noqa: F401 - before onnxruntime: it switches off the telemetry in it
 
 from .graph import FLOAT, INT64, Graph
+
+# isort: split
+from onnxruntime.quantization import QuantType, quantize_dynamic
 
 HEAD = 64  # width of one attention head in every Whisper model
 AUDIO_POSITIONS = 1500
