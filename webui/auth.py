@@ -1,12 +1,11 @@
 """Who may call what: each endpoint states its permission, each change comes from our own pages.
 
-An endpoint is marked by exactly one of `@public` (anyone), `@by_token` (a candidate; the view checks the
+An endpoint is marked by exactly one of `@public` (anyone), `@by_token` (a candidate; the view proves the
 bearer token itself) or `@requires(Permission.X)` (a signed-in person whose role holds X).
 """
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Callable
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -15,17 +14,12 @@ from flask import Flask, current_app, g, request
 
 from appliance.domain import User
 from appliance.errors import ForbiddenError, NotFoundError, UnauthenticatedError
+from appliance.people.roles import Permission, allowed
 
 View = TypeVar("View", bound=Callable[..., Any])
 MARK = "fupan_permission"
+OPEN = frozenset({Permission.PUBLIC, Permission.RECORD_OWN, Permission.CHECK_IN_OWN})
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
-
-
-class Open(enum.Enum):
-    """Endpoints that need no session."""
-
-    PUBLIC = "public"
-    BEARER = "bearer"
 
 
 class CrossSiteError(ForbiddenError):
@@ -41,17 +35,17 @@ class UnstatedPermissionError(RuntimeError):
 
 def public(view: View) -> View:
     """Anyone may call this."""
-    setattr(view, MARK, Open.PUBLIC)
+    setattr(view, MARK, Permission.PUBLIC)
     return view
 
 
 def by_token(view: View) -> View:
     """Called with a candidate's token, which the view itself proves."""
-    setattr(view, MARK, Open.BEARER)
+    setattr(view, MARK, Permission.RECORD_OWN)
     return view
 
 
-def requires(permission: enum.Enum) -> Callable[[View], View]:
+def requires(permission: Permission) -> Callable[[View], View]:
     """Only signed-in people whose role holds `permission`; for all others the address does not exist."""
 
     def mark(view: View) -> View:
@@ -61,7 +55,7 @@ def requires(permission: enum.Enum) -> Callable[[View], View]:
     return mark
 
 
-def permission_of(app: Flask, endpoint: str) -> enum.Enum | None:
+def permission_of(app: Flask, endpoint: str) -> Permission | None:
     """What an endpoint demands, or None when it does not say."""
     return getattr(app.view_functions[endpoint], MARK, None)
 
@@ -76,8 +70,8 @@ def check_every_endpoint(app: Flask) -> None:
 def install(app: Flask) -> None:
     """Check origin, then session and role, before any view runs.
 
-    An app with sessions sets `app.extensions["fupan_identity"]`, an object with `load() -> User | None`,
-    `holds(user, permission) -> bool` and `denied(user, permission)` (which records the refusal).
+    An app with sessions sets `app.extensions["fupan_identity"]`, an object with `load() -> User | None`
+    (whose session this is) and `denied(user, permission)` (which records the refusal).
     """
     app.before_request(_check_origin)
     app.before_request(_check_permission)
@@ -111,16 +105,16 @@ def _check_origin() -> None:
 def _check_permission() -> None:
     if request.endpoint is None:
         return
-    identity = current_app.extensions.get("fupan_identity")
     needed = permission_of(current_app, request.endpoint)
-    if isinstance(needed, Open):
+    if needed in OPEN:
         return
-    if identity is None:
+    identity = current_app.extensions.get("fupan_identity")
+    if identity is None or needed is None:
         raise NotFoundError()
     user = identity.load()
     g.user = user
     if user is None:
         raise UnauthenticatedError()
-    if not identity.holds(user, needed):
+    if not allowed(user.role, needed):
         identity.denied(user, needed)
         raise NotFoundError()

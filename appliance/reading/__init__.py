@@ -1,0 +1,1 @@
+"""What pages read: lists scoped to a person, counted, sorted and paged in the database."""

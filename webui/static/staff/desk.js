@@ -1,0 +1,40 @@
+// Small behaviours of the staff pages: dialogs, copying, live totals, messages from htmx. All work late.
+
+const toasts = document.querySelector(".toasts");
+
+function toast(text, kind = "") {
+  const box = document.createElement("p");
+  box.className = `toast ${kind}`;
+  box.setAttribute("role", kind === "stop" ? "alert" : "status");
+  box.textContent = text;
+  toasts?.append(box);
+  setTimeout(() => box.remove(), 8000);
+}
+
+document.addEventListener("click", async (event) => {
+  const opener = event.target.closest("[data-open]");
+  if (opener) document.getElementById(opener.dataset.open)?.showModal();
+  const closer = event.target.closest("[data-close]");
+  if (closer) closer.closest("dialog")?.close();
+  const copier = event.target.closest("[data-copy]");
+  if (copier) {
+    await navigator.clipboard?.writeText(document.getElementById(copier.dataset.copy).textContent.trim());
+    toast(copier.dataset.said);
+  }
+});
+
+document.body.addEventListener("htmx:responseError", (event) => {
+  let message = document.body.dataset.failed;
+  try {
+    message = JSON.parse(event.detail.xhr.responseText).message ?? message;
+  } catch {
+    // Not our JSON (a proxy's page): the general message stands.
+  }
+  toast(message, "stop");
+});
+document.body.addEventListener("htmx:sendError", () => toast(document.body.dataset.offline, "stop"));
+
+// A field that submits its form when it changes, without htmx: filters work with or without scripts.
+for (const select of document.querySelectorAll("select[data-submit]")) {
+  select.addEventListener("change", () => select.form.requestSubmit());
+}
