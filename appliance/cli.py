@@ -1,0 +1,91 @@
+"""The command `fupan`. Each command lives in `appliance/commands/`, loaded only when it is called."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from appliance.config import Settings
+from appliance.errors import FupanError
+
+# Command → (module below appliance.commands, name there). The order is the order of --help.
+COMMANDS = {
+    "run": ("run", "run"),
+    "vault": ("vault", "vault"),
+    "audit": ("audit", "audit"),
+    "models": ("models", "models"),
+    "migrate": ("processes", "migrate"),
+    "keyholder": ("processes", "keyholder"),
+    "worker": ("processes", "worker"),
+    "scheduler": ("processes", "scheduler"),
+}
+
+
+class LazyGroup(click.Group):
+    """Imports a command when it is asked for, and turns an expected failure into one line."""
+
+    def list_commands(self, _context: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, _context: click.Context, name: str) -> click.Command | None:
+        if name not in COMMANDS:
+            return None
+        module, attribute = COMMANDS[name]
+        command: click.Command = getattr(importlib.import_module(f"appliance.commands.{module}"), attribute)
+        return command
+
+    def invoke(self, context: click.Context) -> Any:
+        try:
+            return super().invoke(context)
+        except FupanError as error:
+            click.echo(f"fupan: {error}", err=True)
+            context.exit(1)
+
+
+@click.group(
+    cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+)
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="FOLDER",
+    help="The data folder of an embedded Fupan. Default: that of FUPAN_CONFIG, else /var/lib/fupan for "
+    "root and ~/.local/share/fupan for others.",
+)
+@click.version_option(package_name="fupan", message="fupan %(version)s")
+@click.pass_context
+def main(context: click.Context, data: Path | None) -> None:
+    """Fupan records job interviews, seals them on your own servers, analyses them offline and replays them.
+
+    `fupan run` starts everything on this machine. The other commands act on a site that is running, or was;
+    they find it by --data, or by the settings file that the variable FUPAN_CONFIG names.
+    """
+    context.obj = data
+
+
+def default_data() -> Path:
+    """The data folder when nobody names one."""
+    if os.geteuid() == 0:
+        return Path("/var/lib/fupan")
+    share = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
+    return Path(share) / "fupan"
+
+
+def site_settings() -> Settings:
+    """Settings of the site that the current command is about.
+
+    Started by root, the process becomes the user who owns the data, so that no file of the site ever ends
+    up as root's. Raises ConfigurationError when there is no such site.
+    """
+    from appliance.commands import sites
+
+    return sites.find(click.get_current_context().find_root().obj, default_data())
+
+
+if __name__ == "__main__":
+    sys.exit(main(prog_name="fupan"))

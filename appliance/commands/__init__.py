@@ -1,0 +1,1 @@
+"""What each `fupan` command does; `appliance/cli.py` names them."""

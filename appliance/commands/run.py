@@ -1,0 +1,85 @@
+"""`fupan run`: the whole product on this machine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from appliance.cli import default_data
+from appliance.embedded import start
+from appliance.embedded.start import Options, Running
+
+
+@click.command(short_help="Start everything on this machine and say where to go.")
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="FOLDER",
+    help="Where everything is kept. Default: /var/lib/fupan for root, else ~/.local/share/fupan.",
+)
+@click.option(
+    "--host",
+    default="localhost",
+    show_default=True,
+    metavar="NAME",
+    help="The name or address browsers use. Another than localhost switches to TLS with an own "
+    "certificate, since browsers open cameras on https only.",
+)
+@click.option(
+    "--port",
+    default=8000,
+    show_default=True,
+    metavar="NUMBER",
+    help="Port of the staff's pages; candidates get the next one.",
+)
+@click.option(
+    "--demo/--no-demo",
+    default=True,
+    show_default=True,
+    help="Put one finished interview in at the first start.",
+)
+@click.option(
+    "--postgres",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    metavar="FOLDER",
+    help="Use the PostgreSQL installed in FOLDER (with bin/ below) instead of the bundled one.",
+)
+@click.pass_context
+def run(
+    context: click.Context, data: Path | None, host: str, port: int, demo: bool, postgres: Path | None
+) -> None:
+    """Start everything on this machine and say where to go.
+
+    Prepares a private PostgreSQL below the data folder, brings its tables to this release, starts keyholder,
+    worker, scheduler, staff pages and candidates' pages under one supervisor, waits until each answers, and
+    prints where to go with a fresh one-time sign-in link. No default password exists.
+
+    Ctrl-C stops everything in order. What was recorded stays; the next start goes on with it.
+
+    All processes share one Unix user here, so the boundaries between them are not enforced by the system;
+    they are in an installed site.
+    """
+    folder = (data or context.find_root().obj or default_data()).expanduser().absolute()
+    options = Options(folder, host, port, postgres.absolute() if postgres else None, demo)
+    start.run(options, lambda line: click.echo(f"· {line}"), announce)
+
+
+def announce(running: Running) -> None:
+    """Where to go, on the terminal."""
+    click.echo("")
+    for label, text in _lines(running):
+        click.echo(f"  {label:<12} {text}")
+    click.echo("")
+    click.echo("  Ctrl-C stops everything; what was recorded stays.")
+
+
+def _lines(running: Running) -> list[tuple[str, str]]:
+    settings = running.settings
+    lines = [("Staff", settings.staff_url), ("Candidates", settings.intake_url)]
+    if running.certificate:
+        lines.append(("Certificate", f"own, SHA-256 {running.certificate.fingerprint}"))
+        lines.append(("", "your browser warns once; compare the fingerprint before you go on"))
+    lines.append(("Data", str(settings.data)))
+    lines.append(("Embedded", "embedded: all processes share one Unix user"))
+    return lines

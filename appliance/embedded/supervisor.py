@@ -1,0 +1,149 @@
+"""The one supervisor of the embedded default: PyPI's supervisord in the foreground.
+
+Processes start by priority and stop in the opposite order. `setpriv --pdeathsig` ends them when supervisord
+itself is killed, so that a second start never meets their leftovers on its ports.
+"""
+
+from __future__ import annotations
+
+import http.client
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import xmlrpc.client
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from supervisor.xmlrpc import SupervisorTransport
+
+from appliance.embedded.layout import Layout
+
+LOG_BYTES = "5MB"
+LOG_GENERATIONS = 3
+
+
+@dataclass(frozen=True)
+class Program:
+    """One process: lower `priority` starts first and stops last; `grace` seconds before SIGKILL."""
+
+    name: str
+    command: tuple[str, ...]
+    priority: int
+    grace: int = 10
+
+
+def configuration(layout: Layout, programs: list[Program], code: Path) -> str:
+    """The text of supervisord.conf."""
+    sections = [
+        "[unix_http_server]",
+        f"file = {_plain(layout.supervisor_socket)}",
+        "chmod = 0600",
+        "",
+        "[supervisord]",
+        "nodaemon = true",
+        "silent = true",
+        "umask = 077",
+        f"directory = {_plain(code)}",
+        f"pidfile = {_plain(layout.supervisor_pid)}",
+        f"logfile = {_plain(layout.logs / 'supervisord.log')}",
+        f"logfile_maxbytes = {LOG_BYTES}",
+        f"logfile_backups = {LOG_GENERATIONS}",
+        f"childlogdir = {_plain(layout.logs)}",
+        "",
+        "[rpcinterface:supervisor]",
+        "supervisor.rpcinterface_factory = supervisor.rpcinterface:make_main_rpcinterface",
+    ]
+    for program in programs:
+        sections += _program(layout, program)
+    return "\n".join(sections) + "\n"
+
+
+def _program(layout: Layout, program: Program) -> list[str]:
+    return [
+        "",
+        f"[program:{program.name}]",
+        f"command = {_plain(shlex.join([*_bound_to_parent(), *program.command]))}",
+        f"priority = {program.priority}",
+        "autorestart = true",
+        "startsecs = 1",
+        "startretries = 5",
+        "stopsignal = TERM",
+        f"stopwaitsecs = {program.grace}",
+        "killasgroup = true",
+        "redirect_stderr = true",
+        f"stdout_logfile = {_plain(layout.logs / program.name)}.log",
+        f"stdout_logfile_maxbytes = {LOG_BYTES}",
+        f"stdout_logfile_backups = {LOG_GENERATIONS}",
+    ]
+
+
+def _bound_to_parent() -> list[str]:
+    setpriv = shutil.which("setpriv")
+    return [setpriv, "--pdeathsig", "TERM", "--"] if setpriv else []
+
+
+def _plain(value: object) -> str:
+    return str(value).replace("%", "%%")
+
+
+class Supervisor:
+    """A running supervisord. Its children belong to it; stopping it stops them."""
+
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self, environment: Mapping[str, str]) -> None:
+        """Start it with the configuration written before and nothing but `environment`; in a session of
+        its own, so that a terminal's Ctrl-C reaches only `fupan run`, which stops everything in order."""
+        self._layout.supervisor_socket.unlink(missing_ok=True)
+        self._process = subprocess.Popen(
+            [
+                *_bound_to_parent(),
+                sys.executable,
+                "-m",
+                "supervisor.supervisord",
+                "--configuration",
+                str(self._layout.supervisor_configuration),
+            ],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+            env=dict(environment),
+        )
+
+    @property
+    def alive(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    def wait(self) -> int:
+        """Block until it ends; its exit code."""
+        return self._process.wait() if self._process else 0
+
+    def stop(self) -> None:
+        """Ask it to stop its children, last started first, and wait for it. Safe to call twice."""
+        if self._process is None:
+            return
+        if self._process.poll() is None:
+            self._process.send_signal(signal.SIGTERM)
+        self._process.wait()
+
+    def states(self) -> dict[str, str]:
+        """Program name → supervisord's word for its state; empty while it does not answer yet."""
+        return states(self._layout)
+
+
+def states(layout: Layout) -> dict[str, str]:
+    """Program name → state, asked of a running supervisord over its socket; empty when none answers."""
+    transport = SupervisorTransport(serverurl=f"unix://{layout.supervisor_socket}")
+    proxy = xmlrpc.client.ServerProxy("http://127.0.0.1", transport=transport)
+    try:
+        answer: Any = proxy.supervisor.getAllProcessInfo()
+    except (OSError, http.client.HTTPException, xmlrpc.client.Error):
+        return {}
+    return {info["name"]: info["statename"] for info in answer}
