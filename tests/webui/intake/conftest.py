@@ -1,0 +1,38 @@
+"""An intake application over a folder of its own, and a candidate who has begun."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from flask.testing import FlaskClient
+
+from tests.support.candidate import Candidate, flask_call
+from tests.support.intake_site import IntakeSite
+from webui.intake.app import create_app
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> IntakeSite:
+    return IntakeSite(tmp_path / "data")
+
+
+@pytest.fixture
+def client(site: IntakeSite) -> FlaskClient:
+    return create_app(site.settings).test_client(use_cookies=False)
+
+
+@pytest.fixture
+def begun(site: IntakeSite, client: FlaskClient) -> Callable[..., Candidate]:
+    """Makes a candidate who has begun and agreed; packet fields may be changed."""
+
+    def make(consent: bool = True, **changes: object) -> Candidate:
+        packet, secret = site.invite(**changes)
+        candidate = Candidate(flask_call(client), packet.recording, secret)
+        assert candidate.begin()[0] == 200
+        if consent:
+            assert candidate.consent()[0] == 200
+        return candidate
+
+    return make
