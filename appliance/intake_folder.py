@@ -152,9 +152,13 @@ class IntakeFolder:
 
     # --- records -------------------------------------------------------------------------------------------
 
-    def recordings(self) -> list[uuid.UUID]:
-        """Every recording that has left a record, in no promised order."""
-        return [uuid.UUID(path.parent.name) for path in (self.root / "recordings").glob("*/records.log")]
+    def recordings(self, changed_since: float = 0.0) -> list[uuid.UUID]:
+        """Every recording that has left a record since then (seconds since 1970), in no promised order."""
+        return [
+            uuid.UUID(path.parent.name)
+            for path in (self.root / "recordings").glob("*/records.log")
+            if path.stat().st_mtime >= changed_since
+        ]
 
     def records(self, recording: uuid.UUID, after: int = 0) -> list[IntakeRecord]:
         """Records with seq > after, in order. A torn last line is not a record yet."""

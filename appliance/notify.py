@@ -18,10 +18,12 @@ from email.policy import SMTP as SMTP_POLICY
 from email.utils import format_datetime, make_msgid
 
 import jinja2
+from sqlalchemy import Connection, insert, select
 
-from appliance import texts
+from appliance import jobs, texts
 from appliance.config import Settings
 from appliance.errors import ConfigurationError, FupanError, InvalidInputError
+from appliance.tables import attempt, candidate, outgoing_mail
 
 SMTP_SECONDS = 20.0
 WEEKDAYS = "一二三四五六日"
@@ -57,6 +59,24 @@ class Invitation:
     guide: str
     reason: str = "invite"
     contact: str = ""
+
+
+def queue_invitation(tx: Connection, attempt_id: uuid.UUID, reason: str) -> uuid.UUID:
+    """Order the mail with a fresh link for an attempt; returns the mail's id. The job `send_invitation` mints
+    the link's secret, so that nothing in the queue or the database is one."""
+    row = tx.execute(
+        select(candidate.c.email, attempt.c.snapshot)
+        .join(candidate, candidate.c.id == attempt.c.candidate_id)
+        .where(attempt.c.id == attempt_id)
+    ).one()
+    mail_id = uuid.uuid4()
+    tx.execute(
+        insert(outgoing_mail).values(
+            id=mail_id, attempt_id=attempt_id, kind=reason, recipient=row.email, subject=row.snapshot["title"]
+        )
+    )
+    jobs.enqueue(tx, "send_invitation", lock=f"invite:{attempt_id}", mail=str(mail_id))
+    return mail_id
 
 
 def compose_invitation(settings: Settings, invitation: Invitation) -> EmailMessage:

@@ -27,8 +27,8 @@ class Transport(Protocol):
     def put_tombstone(self, raw: bytes) -> None:
         """Close a recording for ever. Raises PacketError."""
 
-    def list_recordings(self) -> list[uuid.UUID]:
-        """Recordings that have at least one record."""
+    def list_recordings(self, changed_since: float = 0.0) -> list[uuid.UUID]:
+        """Recordings with a record that is newer than `changed_since` (seconds since 1970)."""
 
     def read_records(self, recording: uuid.UUID, after: int = 0) -> list[IntakeRecord]:
         """Records with seq > after, in order."""
@@ -61,8 +61,8 @@ class FolderTransport:
     def put_tombstone(self, raw: bytes) -> None:
         self._folder.put_tombstone(raw)
 
-    def list_recordings(self) -> list[uuid.UUID]:
-        return self._folder.recordings()
+    def list_recordings(self, changed_since: float = 0.0) -> list[uuid.UUID]:
+        return self._folder.recordings(changed_since)
 
     def read_records(self, recording: uuid.UUID, after: int = 0) -> list[IntakeRecord]:
         return self._folder.records(recording, after)

@@ -1,0 +1,430 @@
+"""Ingest: pull what candidates' browsers left at intake, believe what is signed, hand over to seal.
+
+Intake may be hostile: a record counts only as far as its signature by a pinned browser key goes. The first
+pull pins the browser key; a further one is pinned only under a newer packet that we sent out ourselves.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import logging
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, Row, func, insert, select, update
+
+from appliance import jobs, notify
+from appliance.audit import log
+from appliance.config import Settings
+from appliance.database import transaction
+from appliance.domain import AnalysisState, AttemptState, ConsentPurpose, RecordingState
+from appliance.errors import AuditUnavailableError, DatabaseDownError, FupanError
+from appliance.intake_folder import IntakeFolder
+from appliance.intake_session import verify_browser_signature
+from appliance.intake_state import IntakeRecord, RecordKind
+from appliance.packet import from_timestamp
+from appliance.tables import analysis, attempt, browser_key, consent, intake_record, outgoing_mail, recording
+from appliance.transport import FolderTransport, Transport
+from storage.vault import EpochState, VaultError
+
+logger = logging.getLogger(__name__)
+
+OPEN_STATES = (AttemptState.INVITED, AttemptState.CHECKED_IN, AttemptState.RECORDING)
+MAX_LINKS = 20  # no browser needs more; a hostile intake must not make us send mail without end
+FULL_PULL_SECONDS = 300.0
+OVERLAP_SECONDS = 10.0
+EXPIRE_BATCH = 500
+
+
+class RefusedRecordError(Exception):
+    """A record that its signature does not carry, or that says nothing we know."""
+
+
+class NotYetError(Exception):
+    """What a record speaks of has not all arrived; the next pull looks again."""
+
+
+# --- jobs --------------------------------------------------------------------------------------------------
+
+
+@jobs.task("ingest_pull", retry=False)
+def ingest_pull(work: jobs.Work) -> None:
+    """Take in new records of every recording. Each record is taken once, by its number."""
+    _puller(work.settings).pull(work.stopping)
+
+
+@jobs.task("expire_attempts", retry=False)
+def expire_attempts(work: jobs.Work) -> None:
+    """End attempts whose time is over. What is ended is not open any more, so a second run finds nothing."""
+    expire(work.settings, transport_of(work.settings))
+
+
+def transport_of(settings: Settings) -> Transport:
+    """How this site's inside reaches its intake."""
+    return FolderTransport(IntakeFolder(settings.intake_folder))
+
+
+# --- pull --------------------------------------------------------------------------------------------------
+
+
+class Puller:
+    """Pulls recordings whose records changed since the last pull, and now and then all of them."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._transport = transport_of(settings)
+        self._full_at = -FULL_PULL_SECONDS
+        self._since = 0.0
+        self._again: set[uuid.UUID] = set()
+
+    def pull(self, stopping: Callable[[], bool] = lambda: False) -> None:
+        """One round. A recording that fails is looked at again next time and never holds up the others."""
+        full = time.monotonic() - self._full_at >= FULL_PULL_SECONDS
+        started = time.time()
+        changed = self._transport.list_recordings(0.0 if full else self._since)
+        waiting, self._again = self._again, set()
+        for recording_id in {*changed, *waiting}:
+            if stopping():
+                self._again |= {*changed, *waiting}
+                return
+            try:
+                pull_recording(self._settings, self._transport, recording_id)
+            except (DatabaseDownError, AuditUnavailableError):
+                self._again |= {*changed, *waiting}
+                raise
+            except NotYetError:
+                self._again.add(recording_id)
+            except (FupanError, VaultError, OSError, ValueError) as error:
+                logger.warning("recording %s could not be pulled: %s", recording_id, type(error).__name__)
+                self._again.add(recording_id)
+        self._since = started - OVERLAP_SECONDS
+        if full:
+            self._full_at = time.monotonic()
+
+
+_pullers: dict[Settings, Puller] = {}
+
+
+def _puller(settings: Settings) -> Puller:
+    return _pullers.setdefault(settings, Puller(settings))
+
+
+def pull_recording(settings: Settings, transport: Transport, recording_id: uuid.UUID) -> int:
+    """Take in the new records of one recording, in one transaction; returns how many.
+
+    Raises NotYetError after taking what it could, when a finish lists pieces that are not there yet.
+    """
+    with transaction("worker", settings) as tx:
+        row = _locked(tx, recording_id)
+        if row is None:  # not ours, or another worker is at it
+            return 0
+        last = tx.scalar(
+            select(func.coalesce(func.max(intake_record.c.seq), 0)).where(
+                intake_record.c.attempt_id == recording_id
+            )
+        )
+        taking = _Taking(tx, transport, row, _pins(tx, recording_id))
+        taken, waiting = 0, False
+        for record in transport.read_records(recording_id, after=int(last or 0)):
+            try:
+                taking.take(record)
+            except NotYetError:
+                waiting = True
+                break
+            taken += 1
+        taking.write_events()
+    if waiting:
+        raise NotYetError
+    return taken
+
+
+def _locked(tx: Connection, recording_id: uuid.UUID) -> Row[Any] | None:
+    return tx.execute(
+        select(attempt, recording.c.state.label("recording_state"))
+        .join(recording, recording.c.id == attempt.c.id)
+        .where(attempt.c.id == recording_id)
+        .with_for_update(of=attempt, skip_locked=True)
+    ).one_or_none()
+
+
+def _pins(tx: Connection, recording_id: uuid.UUID) -> dict[int, bytes]:
+    rows = tx.execute(
+        select(browser_key.c.generation, browser_key.c.public_key).where(
+            browser_key.c.attempt_id == recording_id
+        )
+    )
+    return {row.generation: bytes(row.public_key) for row in rows}
+
+
+@dataclass
+class _Taking:
+    """One recording's records being taken, under the lock of its attempt's row."""
+
+    tx: Connection
+    transport: Transport
+    row: Row[Any]
+    pins: dict[int, bytes]
+    state: str = ""
+    events: list[tuple[log.Action, dict[str, Any]]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.state = self.row.state
+
+    @property
+    def id(self) -> uuid.UUID:
+        found: uuid.UUID = self.row.id
+        return found
+
+    def take(self, record: IntakeRecord) -> None:
+        """Store a record and do what it says, if it may. Raises NotYetError, having done nothing."""
+        try:
+            _HANDLERS[record.kind](self, record)
+        except (RefusedRecordError, FupanError, KeyError, TypeError, ValueError) as error:
+            logger.warning("record %s of %s is refused: %s", record.seq, self.id, type(error).__name__)
+            self._event(log.Action.ACCESS_DENIED, record, outcome="denied", reason=f"record:{record.kind}")
+        self.tx.execute(
+            insert(intake_record).values(
+                attempt_id=self.id,
+                seq=record.seq,
+                kind=record.kind,
+                at=from_timestamp(record.at),
+                body=_storable(record.body),
+            )
+        )
+
+    def write_events(self) -> None:
+        """Last of all, since the log's head stays locked from here to the commit."""
+        for action, values in self.events:
+            log.append(self.tx, action, object_type="attempt", object_id=self.id, **values)
+
+    def _event(self, action: log.Action, record: IntakeRecord, **values: Any) -> None:
+        address = str(record.body.get("address", ""))
+        details = {"record": record.seq, **values.pop("details", {})}
+        actor = log.Actor.candidate(self.id, address)
+        self.events.append((action, {"actor": actor, "details": details, **values}))
+
+    def _set_state(self, state: AttemptState, *before: AttemptState) -> None:
+        if self.state in before:
+            self.state = state
+            self._update(state=state)
+
+    def _update(self, **values: Any) -> None:
+        self.tx.execute(update(attempt).where(attempt.c.id == self.id).values(**values))
+
+    # --- what each kind does ---------------------------------------------------------------------------
+
+    def bound(self, record: IntakeRecord) -> None:
+        generation = int(record.body["generation"])
+        key = base64.b64decode(record.body["browser_key"], validate=True)
+        if self.pins.get(generation) == key:
+            return  # the same browser came back for a further token
+        newest = max(self.pins, default=0)
+        if len(key) != 65 or not newest < generation <= self.row.generation:
+            raise RefusedRecordError("a browser key under no newer packet of ours")
+        self.pins[generation] = key
+        self.tx.execute(
+            insert(browser_key).values(
+                attempt_id=self.id,
+                generation=generation,
+                public_key=key,
+                address=str(record.body.get("address", "")),
+            )
+        )
+        self._set_state(AttemptState.CHECKED_IN, AttemptState.INVITED)
+        self._event(log.Action.INGEST_PIN, record, details={"generation": generation})
+
+    def rebind_requested(self, record: IntakeRecord) -> None:
+        if record.body["generation"] != self.row.generation or self.state not in OPEN_STATES:
+            return
+        if self.row.generation >= MAX_LINKS:
+            raise RefusedRecordError("too many links")
+        waiting = self.tx.scalar(
+            select(outgoing_mail.c.id).where(
+                outgoing_mail.c.attempt_id == self.id, outgoing_mail.c.state == "queued"
+            )
+        )
+        if waiting is None:
+            notify.queue_invitation(self.tx, self.id, "rebind")
+
+    def checked(self, record: IntakeRecord) -> None:
+        """Stored as it is; pages read it from there."""
+
+    def consent(self, record: IntakeRecord) -> None:
+        statement = self._proven(record, "consent")
+        for purpose, granted in statement["choices"].items():
+            self._insert_consent(record, ConsentPurpose(purpose), granted is True, statement)
+        self._event(log.Action.INGEST_CONSENT, record, details={"choices": statement["choices"]})
+
+    def consent_withdrawn(self, record: IntakeRecord) -> None:
+        statement = self._proven(record, "withdraw")
+        purpose = ConsentPurpose(statement["purpose"])
+        self._insert_consent(record, purpose, False, statement)
+        self._event(log.Action.INGEST_WITHDRAW, record, details={"purpose": purpose.value})
+        if purpose is ConsentPurpose.ANALYSIS:
+            self._cancel_analysis(record)
+
+    def _cancel_analysis(self, record: IntakeRecord) -> None:
+        cancelled = self.tx.execute(
+            update(analysis)
+            .where(
+                analysis.c.recording_id == self.id,
+                analysis.c.state.in_((AnalysisState.QUEUED, AnalysisState.RUNNING)),
+            )
+            .values(state=AnalysisState.CANCELLED, reason="consent_withdrawn", finished_at=datetime.now(UTC))
+        )
+        jobs.cancel(self.tx, "analyse", recording=str(self.id))
+        if cancelled.rowcount:
+            self._event(log.Action.ANALYSE_CANCEL, record, reason="consent_withdrawn")
+
+    def _insert_consent(
+        self, record: IntakeRecord, purpose: ConsentPurpose, granted: bool, statement: Mapping[str, Any]
+    ) -> None:
+        body = record.body
+        receipt = {name: body[name] for name in ("generation", "statement", "signature")}
+        receipt["browser_key"] = base64.b64encode(self.pins[body["generation"]]).decode()
+        self.tx.execute(
+            insert(consent).values(
+                id=uuid.uuid4(),
+                attempt_id=self.id,
+                purpose=purpose,
+                granted=granted,
+                text_sha256=str(statement.get("texts", {}).get(purpose, "")),
+                language=str(statement.get("language", "")),
+                at=from_timestamp(record.at),
+                receipt=receipt,
+            )
+        )
+
+    def noted(self, record: IntakeRecord) -> None:
+        """A `state` record: an enumerated event of the candidate's page or of intake itself."""
+        event = record.body["event"]
+        if event == "question_opened":
+            self._set_state(AttemptState.RECORDING, AttemptState.INVITED, AttemptState.CHECKED_IN)
+        elif event == "chunk_conflict":
+            logger.error("recording %s: two versions of one chunk are kept at intake", self.id)
+            self.tx.execute(
+                update(recording).where(recording.c.id == self.id).values(problem="chunk_conflict")
+            )
+
+    def finish(self, record: IntakeRecord) -> None:
+        statement = self._proven(record, "finish")
+        if self.row.recording_state != RecordingState.COLLECTING or self.state == AttemptState.FINISHED:
+            return
+        for listed in statement["epochs"]:
+            if not _has_arrived(self.transport, self.id, listed):
+                raise NotYetError
+        self.state = AttemptState.FINISHED
+        begin_sealing(self.tx, self.id, end_proven=True, at=from_timestamp(record.at))
+        self._event(log.Action.INGEST_FINISH, record, details={"epochs": len(statement["epochs"])})
+
+    def _proven(self, record: IntakeRecord, expected_type: str) -> dict[str, Any]:
+        """The statement in a record, signed by the browser that we pinned for its generation."""
+        generation, text = record.body["generation"], record.body["statement"]
+        key = self.pins.get(generation)
+        if key is None:
+            raise RefusedRecordError("no browser is pinned for this generation")
+        signature = base64.b64decode(record.body["signature"], validate=True)
+        verify_browser_signature(key, text.encode(), signature)
+        statement = json.loads(text)
+        about = (statement["type"], statement["recording"], statement["generation"])
+        if about != (expected_type, str(self.id), generation):
+            raise RefusedRecordError("the statement is about something else")
+        return dict(statement)
+
+
+_HANDLERS: dict[RecordKind, Callable[[_Taking, IntakeRecord], None]] = {
+    RecordKind.BOUND: _Taking.bound,
+    RecordKind.REBIND_REQUESTED: _Taking.rebind_requested,
+    RecordKind.CHECKED: _Taking.checked,
+    RecordKind.CONSENT: _Taking.consent,
+    RecordKind.CONSENT_WITHDRAWN: _Taking.consent_withdrawn,
+    RecordKind.STATE: _Taking.noted,
+    RecordKind.FINISH: _Taking.finish,
+}
+
+
+def _storable(body: dict[str, Any]) -> dict[str, Any]:
+    """JSONB takes every JSON text but the NUL character."""
+    return {"refused": "nul"} if "\\u0000" in json.dumps(body) else body
+
+
+# --- finish and deadline -----------------------------------------------------------------------------------
+
+
+def begin_sealing(tx: Connection, recording_id: uuid.UUID, *, end_proven: bool, at: datetime) -> None:
+    """The recording is complete, or its time is over: hand it to seal."""
+    tx.execute(
+        update(attempt)
+        .where(attempt.c.id == recording_id)
+        .values(state=AttemptState.FINISHED, finished_at=at, end_proven=end_proven)
+    )
+    tx.execute(update(recording).where(recording.c.id == recording_id).values(state=RecordingState.SEALING))
+    jobs.enqueue(tx, "seal", lock=f"recording:{recording_id}", recording=str(recording_id))
+
+
+def expire(settings: Settings, transport: Transport) -> int:
+    """End the attempts whose deadline (and, once begun, upload grace) has passed; returns how many.
+
+    What was recorded is sealed with its end not proven; an attempt without a recording is expired.
+    """
+    now = datetime.now(UTC)
+    with transaction("worker", settings) as tx:
+        due = tx.execute(
+            select(attempt.c.id, attempt.c.state, attempt.c.deadline, attempt.c.snapshot)
+            .where(attempt.c.state.in_(OPEN_STATES), attempt.c.deadline < now)
+            .order_by(attempt.c.deadline)
+            .limit(EXPIRE_BATCH)
+        ).all()
+    ended = 0
+    for row in due:
+        grace = timedelta(hours=row.snapshot["limits"]["grace_hours"])
+        if row.state != AttemptState.INVITED and now <= row.deadline + grace:
+            continue
+        try:
+            pull_recording(settings, transport, row.id)
+        except NotYetError:
+            logger.warning("recording %s: what its finish lists never arrived whole", row.id)
+        ended += _end(settings, transport, row.id, now)
+    return ended
+
+
+def _end(settings: Settings, transport: Transport, recording_id: uuid.UUID, now: datetime) -> bool:
+    with transaction("worker", settings) as tx:
+        row = _locked(tx, recording_id)
+        if row is None or row.state not in OPEN_STATES or row.deadline >= now:
+            return False
+        if any(transport.journal(recording_id, name).state() for name in transport.tracks(recording_id)):
+            begin_sealing(tx, recording_id, end_proven=False, at=row.deadline)
+        else:
+            tx.execute(update(attempt).where(attempt.c.id == recording_id).values(state=AttemptState.EXPIRED))
+        actor = log.Actor.unit("worker")
+        log.append(tx, log.Action.INGEST_FINISH, actor, "attempt", recording_id, reason="deadline")
+    return True
+
+
+def _has_arrived(transport: Transport, recording_id: uuid.UUID, listed: Mapping[str, Any]) -> bool:
+    """Whether the journal holds what the finish lists for one epoch: count, content and order."""
+    if listed["track"] not in transport.tracks(recording_id):
+        return False
+    known = transport.journal(recording_id, listed["track"]).state().get(listed["epoch"])
+    return known is not None and epoch_digest(known, int(listed["chunks"])) == listed["digest"]
+
+
+def epoch_digest(known: EpochState, chunks: int) -> str | None:
+    """SHA-256 (hex) over the wire digests of data chunks 0 … chunks−1 and of the end record, if there is one;
+    None while a chunk is missing."""
+    whole = hashlib.sha256()
+    for number in range(chunks):
+        kept = known.chunks.get(number)
+        if kept is None or kept.flag:
+            return None
+        whole.update(kept.digest)
+    if known.end is not None:
+        whole.update(known.chunks[known.end].digest)
+    return whole.hexdigest()
