@@ -59,7 +59,7 @@ class IntakeSite:
     def packet(self, **changes: Any) -> tuple[Packet, str]:
         """A packet for a fresh attempt and its link's secret; not yet in the folder."""
         secret = new_secret()
-        now = datetime.now(UTC)
+        now = datetime.now(UTC).replace(microsecond=0)
         packet = Packet(
             vault=self.vault,
             recording=uuid.uuid4(),
