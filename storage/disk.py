@@ -17,6 +17,8 @@ from pathlib import Path
 from storage.errors import IntegrityError, VaultFull
 
 TEMPORARY_SUFFIX = ".tmp"
+# Linux takes at most 1024 pieces in one call.
+_PIECES_AT_ONCE = 1024
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
@@ -61,7 +63,7 @@ def write_at(fd: int, pieces: Sequence[bytes | bytearray | memoryview], offset: 
     waiting = [memoryview(piece).cast("B") for piece in pieces if len(piece)]
     with room_errors():
         while waiting:
-            written = os.pwritev(fd, waiting, offset)
+            written = os.pwritev(fd, waiting[:_PIECES_AT_ONCE], offset)
             offset += written
             while waiting and written >= len(waiting[0]):
                 written -= len(waiting.pop(0))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,8 +9,10 @@ from typing import Any
 
 from storage import disk
 from storage.errors import IntegrityError, SegmentEmitted
+from storage.seeking import Seeking, SeekingReader
 from storage.segment_format import (
     MAX_HEADER_BYTES,
+    TAG_BYTES,
     SealedHeader,
     SegmentCipher,
     layout_of,
@@ -28,7 +29,7 @@ def read_header(fd: int) -> SealedHeader:
     return parse_header(os.pread(fd, MAX_HEADER_BYTES, 0))
 
 
-class SealedReader(io.RawIOBase):
+class SealedReader(SeekingReader):
     """The plaintext of one sealed file, opened segment by segment.
 
     The last segment is proven before `size` is believed. `read_range` and `iter_range` may be called from
@@ -43,7 +44,6 @@ class SealedReader(io.RawIOBase):
         super().__init__()
         self._owns = not isinstance(file, int)
         self._fd = file if isinstance(file, int) else os.open(file, os.O_RDONLY | os.O_CLOEXEC)
-        self._position = 0
         self._recent: tuple[int, bytes] = (0, b"")
         try:
             self.header = read_header(self._fd)
@@ -52,14 +52,10 @@ class SealedReader(io.RawIOBase):
             self._cipher = SegmentCipher(key, self.header)
             self._layout = layout_of(self.header, os.fstat(self._fd).st_size)
             self._segments(self._layout.count - 1, self._layout.count)
+            self.size = self._layout.size
         except BaseException:
             self.close()
             raise
-
-    @property
-    def size(self) -> int:
-        """Plaintext bytes."""
-        return self._layout.size
 
     def read_range(self, start: int, end: int) -> bytes:
         """Plaintext bytes start … end - 1, cut to the file. Raises IntegrityError."""
@@ -82,31 +78,11 @@ class SealedReader(io.RawIOBase):
         data = memoryview(os.pread(self._fd, length, offset))
         if len(data) != length:
             raise IntegrityError("size", "the file became shorter")
-        step, last = self._layout.segment_bytes + 16, self._layout.count - 1
+        step, last = self._layout.segment_bytes + TAG_BYTES, self._layout.count - 1
         return b"".join(
             self._cipher.decrypt(index, index == last, data[at : at + step])
             for index, at in zip(range(first, past), range(0, max(1, length), step), strict=True)
         )
-
-    def readable(self) -> bool:
-        """True: this is a file to read."""
-        return True
-
-    def seekable(self) -> bool:
-        """True: any position can be read."""
-        return True
-
-    def tell(self) -> int:
-        """The position of the next `read`."""
-        return self._position
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """Move the position, as any file does."""
-        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self.size}[whence]
-        if base + offset < 0:
-            raise ValueError("negative position")
-        self._position = base + offset
-        return self._position
 
     def read(self, size: int | None = -1) -> bytes:
         """The next bytes; b"" at the end."""
@@ -124,13 +100,6 @@ class SealedReader(io.RawIOBase):
         self._position += len(piece)
         return piece
 
-    def readinto(self, buffer: Any) -> int:  # Any: typeshed's WriteableBuffer is not importable at run time
-        """Read into a buffer; returns the count of bytes."""
-        view = memoryview(buffer).cast("B")
-        piece = self.read(len(view))
-        view[: len(piece)] = piece
-        return len(piece)
-
     def close(self) -> None:
         """Close what was opened here."""
         if self._owns and not self.closed:
@@ -138,7 +107,7 @@ class SealedReader(io.RawIOBase):
         super().close()
 
 
-class SealedWriter(io.RawIOBase):
+class SealedWriter(Seeking):
     """A file to write and seek in, for muxers, that comes out sealed.
 
     The first `head_budget` bytes stay in memory until `close`, since muxers patch them; what lies beyond is
@@ -157,83 +126,64 @@ class SealedWriter(io.RawIOBase):
         self._head = bytearray()
         self._tail = bytearray()  # plaintext from _tail_start on
         self._tail_start = self._head_end
-        self._position = 0
         self._failed = False
-
-    @property
-    def size(self) -> int:
-        """Plaintext bytes so far."""
-        return self._tail_start + len(self._tail) if self._past_head else len(self._head)
-
-    @property
-    def _past_head(self) -> bool:
-        return self._tail_start > self._head_end or bool(self._tail)
+        self.size = 0
 
     def writable(self) -> bool:
         """True: this is a file to write."""
         return True
 
-    def seekable(self) -> bool:
-        """True: muxers go back to the head."""
-        return True
-
-    def tell(self) -> int:
-        """The position of the next `write`."""
-        return self._position
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """Move the position; beyond the end too, which the next `write` fills with zeros."""
-        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self.size}[whence]
-        if base + offset < 0:
-            raise ValueError("negative position")
-        self._position = base + offset
-        return self._position
-
     def write(self, data: Any) -> int:  # Any: typeshed's ReadableBuffer is not importable at run time
-        """Write at the position. Raises SegmentEmitted, VaultFull, OSError."""
+        """Write at the position; a gap before it is filled with zeros.
+
+        Raises SegmentEmitted, VaultFull, OSError. After an error the file is given up: nothing more can be
+        written, and `close` leaves it invalid, since a segment is never encrypted a second time.
+        """
         if self.closed or self._failed:
-            raise ValueError("this writer is closed")
+            raise ValueError("this writer is closed or has failed")
         view = memoryview(data).cast("B")
-        size = self.size
-        while view and size < self._position:
-            zeros = memoryview(_ZEROS)[: self._position - size]
-            self._put(size, zeros)
-            size += len(zeros)
-        self._put(self._position, view)
+        try:
+            while view and self.size < self._position:
+                self._put(self.size, memoryview(_ZEROS)[: self._position - self.size])
+            self._put(self._position, view)
+        except BaseException:
+            self._failed = True
+            raise
         self._position += len(view)
         return len(view)
 
     def _put(self, at: int, view: memoryview) -> None:
+        end = at + len(view)
         in_head = max(0, min(len(view), self._head_end - at))
         self._head[at : at + in_head] = view[:in_head]
-        view, at = view[in_head:], at + in_head
-        if not view:
-            return
-        if at < self._tail_start:
-            self._failed = True
-            raise SegmentEmitted("segment", f"byte {at} is encrypted already; the head budget is too small")
-        self._tail[at - self._tail_start : at - self._tail_start + len(view)] = view
-        # The last segment carries a flag, so one byte at least stays until close.
-        whole = (len(self._tail) - 1) // self._step
-        if whole >= _BATCH:
-            self._emit(self._tail, self._tail_start // self._step, whole, final=False)
-            del self._tail[: whole * self._step]
-            self._tail_start += whole * self._step
+        at += in_head
+        if at < end:
+            if at < self._tail_start:
+                raise SegmentEmitted(
+                    "segment", f"byte {at} is encrypted already: the head budget is too small"
+                )
+            self._tail[at - self._tail_start : end - self._tail_start] = view[in_head:]
+            # The last segment carries a flag, so one byte at least stays until close.
+            whole = (len(self._tail) - 1) // self._step
+            if whole >= _BATCH:
+                self._emit(self._tail, self._tail_start, whole, last=None)
+                del self._tail[: whole * self._step]
+                self._tail_start += whole * self._step
+        self.size = max(self.size, end)
 
-    def _emit(self, plaintext: bytearray, first: int, count: int, *, final: bool, start: bytes = b"") -> None:
-        view = memoryview(plaintext)
-        pieces = [start] if start else []
-        for i in range(count):
-            segment = view[i * self._step : (i + 1) * self._step]
-            pieces.append(self._cipher.encrypt(first + i, final and i == count - 1, segment))
-        view.release()
-        offset = 0 if start else len(self.header.raw) + first * (self._step + 16)
-        try:
-            disk.write_at(self._fd, pieces, offset)
-        except BaseException:
-            # Segments are encrypted once; a retry would do it twice, so this file is given up.
-            self._failed = True
-            raise
+    def _emit(self, plaintext: bytearray, start: int, count: int, last: int | None) -> None:
+        """Encrypt and write `count` segments of what lies at `start`; segment `last` gets the flag."""
+        first = start // self._step
+        with memoryview(plaintext) as view:
+            for batch in range(0, count, _BATCH):
+                ciphertext = [
+                    self._cipher.encrypt(
+                        first + i, first + i == last, view[i * self._step : (i + 1) * self._step]
+                    )
+                    for i in range(batch, min(batch + _BATCH, count))
+                ]
+                offset = len(self.header.raw) + (first + batch) * (self._step + TAG_BYTES)
+                disk.write_at(self._fd, ciphertext, offset)
 
     def close(self) -> None:
         """Encrypt what is left, the last segment with its flag, and the head. Does not fsync."""
@@ -246,15 +196,12 @@ class SealedWriter(io.RawIOBase):
             super().close()
 
     def _finish(self) -> None:
-        if self._past_head:
-            count = -(-len(self._tail) // self._step)
-            self._emit(self._tail, self._tail_start // self._step, count, final=True)
-        count = max(1, -(-len(self._head) // self._step))
-        head_is_all = not self._past_head
-        if self._head_end or head_is_all:
-            self._emit(self._head, 0, count, final=head_is_all, start=self.header.raw)
-        else:
-            disk.write_at(self._fd, [self.header.raw], 0)
+        last = max(0, self.size - 1) // self._step
+        if self._tail:
+            self._emit(self._tail, self._tail_start, last + 1 - self._tail_start // self._step, last)
+        if self._head or not self._tail:
+            self._emit(self._head, 0, min(last + 1, max(1, self._head_end // self._step)), last)
+        disk.write_at(self._fd, [self.header.raw], 0)
 
     def abandon(self) -> None:
         """Close without finishing: no reader will accept the file."""

@@ -7,18 +7,16 @@ from __future__ import annotations
 
 import bisect
 import contextlib
-import io
 import json
+import math
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from storage.errors import (
     BadOpening,
     IntegrityError,
-    JournalConflict,
-    NotFound,
     SegmentEmitted,
     VaultError,
     VaultFull,
@@ -27,6 +25,7 @@ from storage.journal import payload_of, read_index
 from storage.journal_format import Record
 from storage.opening import DATA, END, EVENTS_MIME, ChunkOpener, Clock, Opening, parse_opening
 from storage.sealed import SealedReader, SealedWriter
+from storage.seeking import SeekingReader
 from storage.segment_format import SealedHeader, parse_header
 
 __all__ = [
@@ -38,8 +37,6 @@ __all__ = [
     "EpochReader",
     "Gap",
     "IntegrityError",
-    "JournalConflict",
-    "NotFound",
     "Opening",
     "SealedHeader",
     "SealedReader",
@@ -80,7 +77,7 @@ class _Piece(NamedTuple):
     offset: int
 
 
-class EpochReader(io.RawIOBase):
+class EpochReader(SeekingReader):
     """The plaintext of one epoch, chunk after chunk, as a seekable file. One chunk is in memory at a time.
 
     Every chunk is opened once at the start, so that `gaps`, `chunks` and `size` are true from then on. A
@@ -97,7 +94,6 @@ class EpochReader(io.RawIOBase):
         self._fd = journal if isinstance(journal, int) else os.open(journal, os.O_RDONLY | os.O_CLOEXEC)
         self.opening = parse_opening(opening) if isinstance(opening, bytes) else opening
         self._opener = ChunkOpener(key, self.opening.sha256)
-        self._position = 0
         self._pieces: list[_Piece] = []
         self._starts: list[int] = []
         self._recent: tuple[int, bytes] = (-1, b"")
@@ -144,10 +140,11 @@ class EpochReader(io.RawIOBase):
     def _read_end(self, record: Record, offset: int) -> None:
         try:
             end = json.loads(self._opener.decrypt(record.n, END, payload_of(self._fd, record, offset)))
-            if end["chunks"] == record.n:
-                self.end_record = EndRecord(record.n, float(end["clock"]), float(end["wall"]))
-        except (IntegrityError, ValueError, KeyError, TypeError):
-            self._gap(record.n, record.n, "unopenable")
+            stated = EndRecord(int(end["chunks"]), float(end["clock"]), float(end["wall"]))
+        except (IntegrityError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
+            return  # an end that cannot be read proves nothing; what was recorded is still there
+        if stated.chunks == record.n and math.isfinite(stated.clock_ms) and math.isfinite(stated.wall_ms):
+            self.end_record = stated
 
     def _missing(self, first: int, past: int) -> None:
         if first < past:
@@ -166,26 +163,6 @@ class EpochReader(io.RawIOBase):
             self._recent = (i, plaintext)
         return self._recent[1]
 
-    def readable(self) -> bool:
-        """True: this is a file to read."""
-        return True
-
-    def seekable(self) -> bool:
-        """True: any position can be read."""
-        return True
-
-    def tell(self) -> int:
-        """The position of the next `read`."""
-        return self._position
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """Move the position, as any file does."""
-        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self.size}[whence]
-        if base + offset < 0:
-            raise ValueError("negative position")
-        self._position = base + offset
-        return self._position
-
     def read(self, size: int | None = -1) -> bytes:
         """The next bytes; b"" at the end."""
         wanted = self.size if size is None or size < 0 else size
@@ -198,13 +175,6 @@ class EpochReader(io.RawIOBase):
             self._position += len(piece)
             wanted -= len(piece)
         return b"".join(pieces)
-
-    def readinto(self, buffer: Any) -> int:  # Any: typeshed's WriteableBuffer is not importable at run time
-        """Read into a buffer; returns the count of bytes."""
-        view = memoryview(buffer).cast("B")
-        piece = self.read(len(view))
-        view[: len(piece)] = piece
-        return len(piece)
 
     def close(self) -> None:
         """Close what was opened here."""
