@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Mapping
 from typing import Any, Protocol
 
+from appliance.config import Settings
 from appliance.intake_folder import IntakeFolder
 from appliance.intake_state import IntakeRecord
 from appliance.packet import Packet
@@ -79,3 +80,8 @@ class FolderTransport:
 
     def packets(self, recording: uuid.UUID) -> dict[int, Packet]:
         return self._folder.packets(recording)
+
+
+def transport_of(settings: Settings) -> Transport:
+    """How this site's inside reaches its intake."""
+    return FolderTransport(IntakeFolder(settings.intake_folder))

@@ -1,8 +1,4 @@
-"""Ingest: pull what candidates' browsers left at intake, believe what is signed, hand over to seal.
-
-Intake may be hostile: a record counts only as far as its signature by a pinned browser key goes. The first
-pull pins the browser key; a further one is pinned only under a newer packet that we sent out ourselves.
-"""
+"""The records of one recording, taken one by one: what each says, and whether it may say so."""
 
 from __future__ import annotations
 
@@ -10,36 +6,29 @@ import base64
 import hashlib
 import json
 import logging
-import time
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, insert, select, update
+from sqlalchemy import Connection, Row, insert, select, update
 
 from appliance import jobs, notify
 from appliance.audit import log
-from appliance.config import Settings
-from appliance.database import transaction
 from appliance.domain import AnalysisState, AttemptState, ConsentPurpose, RecordingState
-from appliance.errors import AuditUnavailableError, DatabaseDownError, FupanError
-from appliance.intake_folder import IntakeFolder
+from appliance.errors import FupanError
 from appliance.intake_session import verify_browser_signature
 from appliance.intake_state import IntakeRecord, RecordKind
 from appliance.packet import from_timestamp
+from appliance.stages.ingest.deadline import OPEN_STATES, begin_sealing
 from appliance.tables import analysis, attempt, browser_key, consent, intake_record, outgoing_mail, recording
-from appliance.transport import FolderTransport, Transport
-from storage.vault import EpochState, VaultError
+from appliance.transport import Transport
+from storage.vault import EpochState
 
 logger = logging.getLogger(__name__)
 
-OPEN_STATES = (AttemptState.INVITED, AttemptState.CHECKED_IN, AttemptState.RECORDING)
 MAX_LINKS = 20  # no browser needs more; a hostile intake must not make us send mail without end
-FULL_PULL_SECONDS = 300.0
-OVERLAP_SECONDS = 10.0
-EXPIRE_BATCH = 500
 
 
 class RefusedRecordError(Exception):
@@ -50,101 +39,8 @@ class NotYetError(Exception):
     """What a record speaks of has not all arrived; the next pull looks again."""
 
 
-# --- jobs --------------------------------------------------------------------------------------------------
-
-
-@jobs.task("ingest_pull", retry=False)
-def ingest_pull(work: jobs.Work) -> None:
-    """Take in new records of every recording. Each record is taken once, by its number."""
-    _puller(work.settings).pull(work.stopping)
-
-
-@jobs.task("expire_attempts", retry=False)
-def expire_attempts(work: jobs.Work) -> None:
-    """End attempts whose time is over. What is ended is not open any more, so a second run finds nothing."""
-    expire(work.settings, transport_of(work.settings))
-
-
-def transport_of(settings: Settings) -> Transport:
-    """How this site's inside reaches its intake."""
-    return FolderTransport(IntakeFolder(settings.intake_folder))
-
-
-# --- pull --------------------------------------------------------------------------------------------------
-
-
-class Puller:
-    """Pulls recordings whose records changed since the last pull, and now and then all of them."""
-
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-        self._transport = transport_of(settings)
-        self._full_at = -FULL_PULL_SECONDS
-        self._since = 0.0
-        self._again: set[uuid.UUID] = set()
-
-    def pull(self, stopping: Callable[[], bool] = lambda: False) -> None:
-        """One round. A recording that fails is looked at again next time and never holds up the others."""
-        full = time.monotonic() - self._full_at >= FULL_PULL_SECONDS
-        started = time.time()
-        changed = self._transport.list_recordings(0.0 if full else self._since)
-        waiting, self._again = self._again, set()
-        for recording_id in {*changed, *waiting}:
-            if stopping():
-                self._again |= {*changed, *waiting}
-                return
-            try:
-                pull_recording(self._settings, self._transport, recording_id)
-            except (DatabaseDownError, AuditUnavailableError):
-                self._again |= {*changed, *waiting}
-                raise
-            except NotYetError:
-                self._again.add(recording_id)
-            except (FupanError, VaultError, OSError, ValueError) as error:
-                logger.warning("recording %s could not be pulled: %s", recording_id, type(error).__name__)
-                self._again.add(recording_id)
-        self._since = started - OVERLAP_SECONDS
-        if full:
-            self._full_at = time.monotonic()
-
-
-_pullers: dict[Settings, Puller] = {}
-
-
-def _puller(settings: Settings) -> Puller:
-    return _pullers.setdefault(settings, Puller(settings))
-
-
-def pull_recording(settings: Settings, transport: Transport, recording_id: uuid.UUID) -> int:
-    """Take in the new records of one recording, in one transaction; returns how many.
-
-    Raises NotYetError after taking what it could, when a finish lists pieces that are not there yet.
-    """
-    with transaction("worker", settings) as tx:
-        row = _locked(tx, recording_id)
-        if row is None:  # not ours, or another worker is at it
-            return 0
-        last = tx.scalar(
-            select(func.coalesce(func.max(intake_record.c.seq), 0)).where(
-                intake_record.c.attempt_id == recording_id
-            )
-        )
-        taking = _Taking(tx, transport, row, _pins(tx, recording_id))
-        taken, waiting = 0, False
-        for record in transport.read_records(recording_id, after=int(last or 0)):
-            try:
-                taking.take(record)
-            except NotYetError:
-                waiting = True
-                break
-            taken += 1
-        taking.write_events()
-    if waiting:
-        raise NotYetError
-    return taken
-
-
-def _locked(tx: Connection, recording_id: uuid.UUID) -> Row[Any] | None:
+def lock_attempt(tx: Connection, recording_id: uuid.UUID) -> Row[Any] | None:
+    """The attempt with its recording's state, locked; None when it is unknown or another worker has it."""
     return tx.execute(
         select(attempt, recording.c.state.label("recording_state"))
         .join(recording, recording.c.id == attempt.c.id)
@@ -153,7 +49,8 @@ def _locked(tx: Connection, recording_id: uuid.UUID) -> Row[Any] | None:
     ).one_or_none()
 
 
-def _pins(tx: Connection, recording_id: uuid.UUID) -> dict[int, bytes]:
+def pinned_keys(tx: Connection, recording_id: uuid.UUID) -> dict[int, bytes]:
+    """Generation → browser key, as pinned."""
     rows = tx.execute(
         select(browser_key.c.generation, browser_key.c.public_key).where(
             browser_key.c.attempt_id == recording_id
@@ -163,7 +60,7 @@ def _pins(tx: Connection, recording_id: uuid.UUID) -> dict[int, bytes]:
 
 
 @dataclass
-class _Taking:
+class Taking:
     """One recording's records being taken, under the lock of its attempt's row."""
 
     tx: Connection
@@ -338,74 +235,20 @@ class _Taking:
         return dict(statement)
 
 
-_HANDLERS: dict[RecordKind, Callable[[_Taking, IntakeRecord], None]] = {
-    RecordKind.BOUND: _Taking.bound,
-    RecordKind.REBIND_REQUESTED: _Taking.rebind_requested,
-    RecordKind.CHECKED: _Taking.checked,
-    RecordKind.CONSENT: _Taking.consent,
-    RecordKind.CONSENT_WITHDRAWN: _Taking.consent_withdrawn,
-    RecordKind.STATE: _Taking.noted,
-    RecordKind.FINISH: _Taking.finish,
+_HANDLERS: dict[RecordKind, Callable[[Taking, IntakeRecord], None]] = {
+    RecordKind.BOUND: Taking.bound,
+    RecordKind.REBIND_REQUESTED: Taking.rebind_requested,
+    RecordKind.CHECKED: Taking.checked,
+    RecordKind.CONSENT: Taking.consent,
+    RecordKind.CONSENT_WITHDRAWN: Taking.consent_withdrawn,
+    RecordKind.STATE: Taking.noted,
+    RecordKind.FINISH: Taking.finish,
 }
 
 
 def _storable(body: dict[str, Any]) -> dict[str, Any]:
     """JSONB takes every JSON text but the NUL character."""
     return {"refused": "nul"} if "\\u0000" in json.dumps(body) else body
-
-
-# --- finish and deadline -----------------------------------------------------------------------------------
-
-
-def begin_sealing(tx: Connection, recording_id: uuid.UUID, *, end_proven: bool, at: datetime) -> None:
-    """The recording is complete, or its time is over: hand it to seal."""
-    tx.execute(
-        update(attempt)
-        .where(attempt.c.id == recording_id)
-        .values(state=AttemptState.FINISHED, finished_at=at, end_proven=end_proven)
-    )
-    tx.execute(update(recording).where(recording.c.id == recording_id).values(state=RecordingState.SEALING))
-    jobs.enqueue(tx, "seal", lock=f"recording:{recording_id}", recording=str(recording_id))
-
-
-def expire(settings: Settings, transport: Transport) -> int:
-    """End the attempts whose deadline (and, once begun, upload grace) has passed; returns how many.
-
-    What was recorded is sealed with its end not proven; an attempt without a recording is expired.
-    """
-    now = datetime.now(UTC)
-    with transaction("worker", settings) as tx:
-        due = tx.execute(
-            select(attempt.c.id, attempt.c.state, attempt.c.deadline, attempt.c.snapshot)
-            .where(attempt.c.state.in_(OPEN_STATES), attempt.c.deadline < now)
-            .order_by(attempt.c.deadline)
-            .limit(EXPIRE_BATCH)
-        ).all()
-    ended = 0
-    for row in due:
-        grace = timedelta(hours=row.snapshot["limits"]["grace_hours"])
-        if row.state != AttemptState.INVITED and now <= row.deadline + grace:
-            continue
-        try:
-            pull_recording(settings, transport, row.id)
-        except NotYetError:
-            logger.warning("recording %s: what its finish lists never arrived whole", row.id)
-        ended += _end(settings, transport, row.id, now)
-    return ended
-
-
-def _end(settings: Settings, transport: Transport, recording_id: uuid.UUID, now: datetime) -> bool:
-    with transaction("worker", settings) as tx:
-        row = _locked(tx, recording_id)
-        if row is None or row.state not in OPEN_STATES or row.deadline >= now:
-            return False
-        if any(transport.journal(recording_id, name).state() for name in transport.tracks(recording_id)):
-            begin_sealing(tx, recording_id, end_proven=False, at=row.deadline)
-        else:
-            tx.execute(update(attempt).where(attempt.c.id == recording_id).values(state=AttemptState.EXPIRED))
-        actor = log.Actor.unit("worker")
-        log.append(tx, log.Action.INGEST_FINISH, actor, "attempt", recording_id, reason="deadline")
-    return True
 
 
 def _has_arrived(transport: Transport, recording_id: uuid.UUID, listed: Mapping[str, Any]) -> bool:

@@ -1,0 +1,68 @@
+"""How an attempt ends: finished, or out of time."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import UTC, datetime, timedelta
+
+from sqlalchemy import Connection, select, update
+
+from appliance import jobs
+from appliance.audit import log
+from appliance.config import Settings
+from appliance.database import transaction
+from appliance.domain import AttemptState, RecordingState
+from appliance.tables import attempt, recording
+from appliance.transport import Transport
+
+OPEN_STATES = (AttemptState.INVITED, AttemptState.CHECKED_IN, AttemptState.RECORDING)
+EXPIRE_BATCH = 500
+
+
+def begin_sealing(tx: Connection, recording_id: uuid.UUID, *, end_proven: bool, at: datetime) -> None:
+    """The recording is complete, or its time is over: hand it to seal."""
+    tx.execute(
+        update(attempt)
+        .where(attempt.c.id == recording_id)
+        .values(state=AttemptState.FINISHED, finished_at=at, end_proven=end_proven)
+    )
+    tx.execute(update(recording).where(recording.c.id == recording_id).values(state=RecordingState.SEALING))
+    jobs.enqueue(tx, "seal", lock=f"recording:{recording_id}", recording=str(recording_id))
+
+
+def overdue(settings: Settings) -> list[uuid.UUID]:
+    """Attempts to end: never begun and past the deadline, or begun and past the upload grace as well."""
+    now = datetime.now(UTC)
+    with transaction("worker", settings) as tx:
+        due = tx.execute(
+            select(attempt.c.id, attempt.c.state, attempt.c.deadline, attempt.c.snapshot)
+            .where(attempt.c.state.in_(OPEN_STATES), attempt.c.deadline < now)
+            .order_by(attempt.c.deadline)
+            .limit(EXPIRE_BATCH)
+        ).all()
+    return [
+        row.id
+        for row in due
+        if row.state == AttemptState.INVITED
+        or now > row.deadline + timedelta(hours=row.snapshot["limits"]["grace_hours"])
+    ]
+
+
+def end_overdue(settings: Settings, transport: Transport, recording_id: uuid.UUID) -> bool:
+    """End one attempt, unless it has ended or got a later deadline meanwhile.
+
+    What was recorded is sealed with its end not proven; an attempt without a recording is expired.
+    """
+    with transaction("worker", settings) as tx:
+        row = tx.execute(
+            select(attempt.c.state, attempt.c.deadline).where(attempt.c.id == recording_id).with_for_update()
+        ).one()
+        if row.state not in OPEN_STATES or row.deadline >= datetime.now(UTC):
+            return False
+        if any(transport.journal(recording_id, name).state() for name in transport.tracks(recording_id)):
+            begin_sealing(tx, recording_id, end_proven=False, at=row.deadline)
+        else:
+            tx.execute(update(attempt).where(attempt.c.id == recording_id).values(state=AttemptState.EXPIRED))
+        actor = log.Actor.unit("worker")
+        log.append(tx, log.Action.INGEST_FINISH, actor, "attempt", recording_id, reason="deadline")
+    return True
