@@ -9,7 +9,9 @@ import pytest
 
 from appliance import database
 from appliance.config import Settings
+from appliance.keyholder.client import Keyholder
 from tests.support import postgres
+from tests.support.keyholder import running_keyholder
 
 
 @pytest.fixture(scope="session")
@@ -33,3 +35,10 @@ def settings(
     yield made
     database.dispose(made)
     cluster.drop(name)
+
+
+@pytest.fixture
+def keyholder(settings: Settings) -> Iterator[Keyholder]:
+    """A client of a real keyholder that serves this site, its vault new and unlocked."""
+    with running_keyholder(settings):
+        yield Keyholder(settings)

@@ -1,0 +1,152 @@
+"""How the rest of the product asks the keyholder. Every failure is a typed error.
+
+VaultLockedError: locked; KeyRefusedError: no live audit event allows it; KeyholderDownError: no answer;
+DatabaseDownError: the keyholder cannot read the event; DamagedError: a key record does not open.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from appliance.config import Settings
+from appliance.errors import KeyholderDownError
+from appliance.keyholder.wire import MAX_LINE_BYTES, raise_error, to_bytes, to_text
+from appliance.packet import DayKey
+
+# Longer than the keyholder's own patience with the database, so its typed answer arrives first.
+TIMEOUT_SECONDS = 15.0
+
+
+@dataclass(frozen=True)
+class Status:
+    """How the keyholder is. `day_key` is the newest published day key's id; `uses` counts journal entries."""
+
+    vault_id: uuid.UUID
+    locked: bool
+    day_key: str | None
+    uses: int
+
+
+@dataclass(frozen=True)
+class Publics:
+    """Public halves. `service_keys`: id → Ed25519 key of 32 bytes; `day_keys`: oldest first."""
+
+    vault_id: uuid.UUID
+    service_keys: dict[str, bytes]
+    day_keys: tuple[DayKey, ...]
+
+    @property
+    def current_day_key(self) -> DayKey:
+        """The day key for a new packet: today's, or the last one while the vault stays locked."""
+        return self.day_keys[-1]
+
+
+@dataclass(frozen=True)
+class EpochProblem:
+    """Why an epoch's key was not given: a BadOpening kind, `foreign`, `browser_key` or `day_key`."""
+
+    kind: str
+
+
+class Keyholder:
+    """The keyholder of a site. Safe across threads; a connection a call."""
+
+    def __init__(self, settings: Settings, timeout: float = TIMEOUT_SECONDS) -> None:
+        self._path, self._timeout = str(settings.keyholder_socket), timeout
+
+    def status(self) -> Status:
+        found = self._ask("status")
+        return Status(uuid.UUID(found["vault"]), found["locked"], found["day_key"], found["uses"])
+
+    def publics(self) -> Publics:
+        """Service keys and signed day keys; today's is made when the vault is unlocked."""
+        found = self._ask("publics")
+        return Publics(
+            uuid.UUID(found["vault"]),
+            {name: to_bytes(key) for name, key in found["service_keys"].items()},
+            tuple(DayKey(key["id"], to_bytes(key["public"]), key["signature"]) for key in found["day_keys"]),
+        )
+
+    def sign(self, kind: str, statement: Mapping[str, Any]) -> bytes:
+        """A signed envelope; `kind` (packet, tombstone, checkpoint) is the statement's type."""
+        envelope: str = self._ask("sign", kind=kind, statement=dict(statement))
+        return envelope.encode()
+
+    def create_recording_key(
+        self, recording: uuid.UUID, department: uuid.UUID, year: int, event_id: uuid.UUID
+    ) -> str:
+        """Make the recording's key once, for a `seal` event; returns the department-and-year key's id."""
+        parent: str = self._ask(
+            "create_recording_key",
+            recording=str(recording),
+            event=str(event_id),
+            department=str(department),
+            year=year,
+        )
+        return parent
+
+    def file_keys(
+        self, recording: uuid.UUID, event_id: uuid.UUID, purpose: str, headers: Sequence[bytes]
+    ) -> list[bytes]:
+        """The keys (32 bytes) of sealed files of one recording, by their headers, in order."""
+        found = self._ask(
+            "file_keys",
+            recording=str(recording),
+            event=str(event_id),
+            purpose=purpose,
+            headers=[to_text(header) for header in headers],
+        )
+        return [to_bytes(key) for key in found]
+
+    def new_file_keys(
+        self, recording: uuid.UUID, event_id: uuid.UUID, purpose: str, names: Sequence[tuple[str, str]]
+    ) -> list[tuple[bytes, bytes]]:
+        """(header, key) for each (kind, name): fresh, for one write of that file."""
+        found = self._ask(
+            "new_file_keys", recording=str(recording), event=str(event_id), purpose=purpose, names=list(names)
+        )
+        return [(to_bytes(header), to_bytes(key)) for header, key in found]
+
+    def epoch_keys(
+        self, recording: uuid.UUID, event_id: uuid.UUID, purpose: str, openings: Sequence[bytes]
+    ) -> list[bytes | EpochProblem]:
+        """The key (32 bytes) of each epoch, or why there is none, in order."""
+        found = self._ask(
+            "epoch_keys",
+            recording=str(recording),
+            event=str(event_id),
+            purpose=purpose,
+            openings=[to_text(opening) for opening in openings],
+        )
+        return [to_bytes(each["key"]) if "key" in each else EpochProblem(each["problem"]) for each in found]
+
+    def missing_events(self) -> list[uuid.UUID]:
+        """Events that keys were given for and that the audit log no longer has."""
+        return [uuid.UUID(event) for event in self._ask("missing_events")]
+
+    def lock(self) -> None:
+        """Forget the vault key; recording goes on."""
+        self._ask("lock")
+
+    def unlock(self) -> None:
+        """Unlock from the file provider (embedded default only)."""
+        self._ask("unlock")
+
+    def _ask(self, operation: str, **fields: Any) -> Any:
+        line = json.dumps({"op": operation, **fields}, separators=(",", ":"), ensure_ascii=False).encode()
+        try:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+                connection.settimeout(self._timeout)
+                connection.connect(self._path)
+                connection.sendall(line + b"\n")
+                with connection.makefile("rb") as answers:
+                    answer = json.loads(answers.readline(MAX_LINE_BYTES))
+        except (OSError, ValueError) as error:
+            raise KeyholderDownError() from error
+        raise_error(answer)
+        return answer["ok"]

@@ -1,0 +1,184 @@
+"""No event, no key: what a committed audit event must say before a key is given for it (SEALING §7).
+
+The event is read here, by the keyholder's own database role and on the primary; what the caller says about
+it counts for nothing.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import json
+import uuid
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, func, select
+
+from appliance.audit.log import Action
+from appliance.config import Settings
+from appliance.database import transaction
+from appliance.domain import RecordingState
+from appliance.errors import KeyRefusedError
+from appliance.tables import attempt, audit_event, browser_key, position, recording, replay_view
+
+# However far ahead an event says it expires, it opens nothing later than this.
+LONGEST_USE = dt.timedelta(hours=12)
+
+
+@dataclass(frozen=True)
+class Purpose:
+    """One reason to use a key: the action that must be on the log, the unit that must have written it,
+    and what it may ask for."""
+
+    action: Action
+    unit: str
+    operations: frozenset[str]
+    new_kinds: frozenset[str] = frozenset()
+
+
+PURPOSES = {
+    "replay": Purpose(Action.REPLAY_OPEN, "staff", frozenset({"file_keys"})),
+    "seal": Purpose(
+        Action.SEAL_RUN,
+        "worker",
+        frozenset({"create_recording_key", "file_keys", "new_file_keys", "epoch_keys"}),
+        frozenset({"track", "document"}),
+    ),
+    "analyse": Purpose(
+        Action.ANALYSE_RUN, "worker", frozenset({"file_keys", "new_file_keys"}), frozenset({"document"})
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Use:
+    """A use of keys that the log allows now. `browser_keys`: those pinned for the recording, 65 bytes."""
+
+    event_id: uuid.UUID
+    event_hash: bytes
+    recording: uuid.UUID
+    purpose: str
+    unit: str
+    expires: dt.datetime
+    department: uuid.UUID
+    sealed: bool
+    browser_keys: frozenset[bytes]
+
+
+def demand(
+    settings: Settings, operation: str, recording_id: uuid.UUID, event_id: uuid.UUID, purpose_name: str
+) -> Use:
+    """The use that a committed, live event allows. Raises KeyRefusedError (with `reason`) and
+    DatabaseDownError."""
+    purpose = PURPOSES.get(purpose_name)
+    if purpose is None or operation not in purpose.operations:
+        raise _refused(f"{operation} is not for {purpose_name}")
+    with transaction("keyholder", settings) as tx:
+        if tx.scalar(select(func.pg_is_in_recovery())):
+            raise _refused("not the primary database")
+        now = tx.scalar(select(func.now()))
+        assert now is not None
+        row = tx.execute(
+            select(audit_event.c.seq, audit_event.c.body, audit_event.c.hash).where(
+                audit_event.c.id == event_id
+            )
+        ).one_or_none()
+        if row is None:
+            raise _refused("there is no such event")
+        body = _proven_body(row.body, row.hash)
+        _require_statement(body, purpose, purpose_name, recording_id)
+        expires = _expiry(tx, body, row.seq, recording_id, purpose_name)
+        if expires <= now:
+            raise _refused("the event has expired")
+        return _use(tx, row.hash, recording_id, event_id, purpose_name, purpose.unit, expires)
+
+
+def missing_events(settings: Settings, wanted: Iterable[uuid.UUID]) -> list[uuid.UUID]:
+    """Which of these events are no longer on the log: after a restore, uses of keys that it forgot."""
+    ids = set(wanted)
+    with transaction("keyholder", settings) as tx:
+        kept = set(tx.scalars(select(audit_event.c.id).where(audit_event.c.id.in_(ids))))
+    return sorted(ids - kept)
+
+
+def _proven_body(text: str, digest: bytes) -> dict[str, Any]:
+    if hashlib.sha256(text.encode()).digest() != bytes(digest):
+        raise _refused("the event was changed")
+    body: dict[str, Any] = json.loads(text)
+    return body
+
+
+def _require_statement(
+    body: dict[str, Any], purpose: Purpose, purpose_name: str, recording_id: uuid.UUID
+) -> None:
+    event = body["event"]
+    details = event.get("details", {})
+    stated = {name: details.get(name) for name in ("recording", "purpose", "unit")}
+    if stated != {"recording": str(recording_id), "purpose": purpose_name, "unit": purpose.unit}:
+        raise _refused("the event allows something else")
+    if event["action"] != purpose.action or event["outcome"] != "ok":
+        raise _refused("the event is not such an access")
+    # The database says who wrote the event; the unit in its details is only a claim.
+    if body["by"] != f"fupan_{purpose.unit}":
+        raise _refused("the event was written by another unit")
+
+
+def _expiry(
+    tx: Connection, body: dict[str, Any], seq: int, recording_id: uuid.UUID, purpose_name: str
+) -> dt.datetime:
+    """When the use ends: what the event says; for a replay its view's lease, which is renewed."""
+    latest = dt.datetime.fromisoformat(body["at"]) + LONGEST_USE
+    if purpose_name != "replay":
+        try:
+            return min(dt.datetime.fromisoformat(body["event"]["details"]["expires"]), latest)
+        except (KeyError, TypeError, ValueError):
+            raise _refused("the event has no expiry") from None
+    view = tx.execute(
+        select(replay_view.c.recording_id, replay_view.c.lease_until, replay_view.c.closed_at).where(
+            replay_view.c.event_seq == seq
+        )
+    ).one_or_none()
+    if view is None or view.recording_id != recording_id:
+        raise _refused("no view belongs to the event")
+    if view.closed_at is not None:
+        raise _refused("the view is closed")
+    lease: dt.datetime = view.lease_until
+    return min(lease, latest)
+
+
+def _use(
+    tx: Connection,
+    event_hash: bytes,
+    recording_id: uuid.UUID,
+    event_id: uuid.UUID,
+    purpose: str,
+    unit: str,
+    expires: dt.datetime,
+) -> Use:
+    about = tx.execute(
+        select(position.c.department_id, recording.c.state)
+        .select_from(attempt)
+        .join(position, position.c.id == attempt.c.position_id)
+        .outerjoin(recording, recording.c.id == attempt.c.id)
+        .where(attempt.c.id == recording_id)
+    ).one_or_none()
+    if about is None:
+        raise _refused("there is no such recording")
+    pinned = tx.scalars(select(browser_key.c.public_key).where(browser_key.c.attempt_id == recording_id))
+    return Use(
+        event_id,
+        bytes(event_hash),
+        recording_id,
+        purpose,
+        unit,
+        expires,
+        about.department_id,
+        about.state == RecordingState.SEALED,
+        frozenset(bytes(key) for key in pinned),
+    )
+
+
+def _refused(reason: str) -> KeyRefusedError:
+    return KeyRefusedError(reason=reason)

@@ -1,0 +1,26 @@
+"""A real keyholder on its socket, served by a thread of the test process."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Iterator
+
+from appliance.config import Settings
+from appliance.keyholder import process
+from appliance.keyholder.server import Server
+
+
+@contextlib.contextmanager
+def running_keyholder(settings: Settings) -> Iterator[Server]:
+    """Serves until the block ends; makes and unlocks the site's vault if it has none yet."""
+    server = process.open_server(settings)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    try:
+        yield server
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+        server.service.close()
