@@ -83,7 +83,7 @@ screenshots: ## every page in both languages, two sizes, light and dark, into bu
 	@installer/bootstrap.sh development
 	@$(BIN)/python -m tests.screenshots build/screenshots
 
-demo-clip: ## make the demo's clip anew (needs espeak-ng)
+demo-clip: ## make the demo's clip anew (needs flite)
 	@installer/bootstrap.sh development
 	@$(BIN)/python -m installer.demo_clip
 

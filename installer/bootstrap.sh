@@ -124,7 +124,7 @@ development)
     need /usr/sbin/nginx nginx
     need /usr/lib/postgresql/15/bin/initdb postgresql-15
     need strace strace
-    need espeak-ng espeak-ng
+    need flite flite
     need /usr/share/fonts/opentype/noto/NotoSansCJK-Regular.ttc fonts-noto-cjk
     install_missing
     ;;
