@@ -138,7 +138,7 @@ class Person:
         if opening > 0.25:
             _ellipse(picture, (x, y + 1.5), (width - 8, 2.6), TEETH)
         cv2.fillPoly(picture, [_points(upper)], LIP, cv2.LINE_AA)
-                bottom = _blank()[..., 0].copy()
+        bottom = _blank()[..., 0].copy()
         cv2.fillPoly(bottom, [_points(lower)], 255, cv2.LINE_AA)
         hole = _blank()[..., 0].copy()
         _ellipse(hole, (x, y + gap / 2), (width - 3, gap / 2 + 1), 255)
