@@ -1,0 +1,143 @@
+"""Seal: turn what a candidate's browser left at intake into the recording's sealed tracks, for ever.
+
+The order, with what a crash leaves behind at each point:
+
+1. the audit event commits                     a further run writes a further event
+2. the recording key exists                    made once; found again by the next run
+3. the tombstone lies at intake                what intake acknowledged before it is in the journals
+4. the child writes drafts under fresh keys    drafts are removed by the next run, their keys never used again
+5. drafts get their names                      the next run replaces them by files of its own
+6. the rows commit, state sealed               done; from here on nothing of this runs again
+
+While the vault is locked the job waits and says so; that is no failure.
+"""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Row, select, update
+
+from appliance import jobs, packet
+from appliance.audit import log
+from appliance.child import ChildFailedError
+from appliance.config import Settings
+from appliance.database import transaction
+from appliance.domain import RecordingState
+from appliance.errors import DatabaseDownError, FupanError, KeyholderDownError, VaultLockedError
+from appliance.keyholder.client import Keyholder
+from appliance.stages.seal.media import PURPOSE, Drafts, journal_states, read_epochs, remux
+from appliance.stages.seal.rows import note_sealed
+from appliance.tables import attempt, position, recording
+from appliance.transport import Transport, transport_of
+from storage.vault import Vault, VaultError
+
+logger = logging.getLogger(__name__)
+
+LONGEST = timedelta(hours=2)
+WAIT_SECONDS = 15
+
+
+class ChangedError(FupanError):
+    """A chunk reached the journal while it was read; the whole seal is done again."""
+
+    code = "changed"
+
+
+@jobs.task("seal")
+def seal(work: jobs.Work, recording: str) -> None:
+    """Seal one recording. Run twice it does nothing the second time; see above for a run cut short."""
+    recording_id = uuid.UUID(recording)
+    try:
+        _seal(work, recording_id)
+    except (VaultLockedError, KeyholderDownError) as error:
+        _wait(work.settings, recording_id, error.code)
+    except DatabaseDownError:
+        raise
+    except (FupanError, VaultError, OSError) as error:
+        _note_failure(work.settings, recording_id, error, final=work.last)
+        raise
+
+
+def _seal(work: jobs.Work, recording_id: uuid.UUID) -> None:
+    settings = work.settings
+    row, event_id = _begin(settings, recording_id)
+    if row is None:
+        return
+    keyholder, transport = Keyholder(settings), transport_of(settings)
+    # The year of the invitation: a repeat after New Year must name the same department-and-year key.
+    parent = keyholder.create_recording_key(
+        recording_id, row.department_id, row.created_at.astimezone(UTC).year, event_id
+    )
+    _put_tombstone(keyholder, transport, recording_id)
+    states = journal_states(transport, recording_id)
+    epochs = read_epochs(
+        keyholder, transport, recording_id, event_id, states, row.snapshot["limits"]["epochs"]
+    )
+    drafts = Drafts(Vault(settings.vault_folder), keyholder, recording_id, event_id, epochs)
+    with drafts:
+        result = remux(work, transport, recording_id, epochs, drafts, LONGEST / 2)
+        if journal_states(transport, recording_id) != states:
+            raise ChangedError
+        drafts.commit(result)
+    note_sealed(settings, row, parent, epochs, result, drafts)
+
+
+def _begin(settings: Settings, recording_id: uuid.UUID) -> tuple[Row[Any] | None, uuid.UUID]:
+    """The recording and the event that lets keys be used for it; no row when there is nothing to seal."""
+    with transaction("worker", settings) as tx:
+        row = tx.execute(
+            select(
+                recording.c.id,
+                recording.c.state,
+                attempt.c.created_at,
+                attempt.c.snapshot,
+                position.c.department_id,
+            )
+            .join(attempt, attempt.c.id == recording.c.id)
+            .join(position, position.c.id == attempt.c.position_id)
+            .where(recording.c.id == recording_id)
+        ).one()
+        if row.state != RecordingState.SEALING:
+            return None, recording_id
+        details = log.key_use(recording_id, PURPOSE, "worker", datetime.now(UTC) + LONGEST)
+        event = log.append(
+            tx, log.Action.SEAL_RUN, log.Actor.unit("worker"), "recording", recording_id, details=details
+        )
+    return row, event.id
+
+
+def _put_tombstone(keyholder: Keyholder, transport: Transport, recording_id: uuid.UUID) -> None:
+    """From here on intake takes nothing more, so nothing it acknowledges can miss the sealed tracks."""
+    statement = packet.tombstone_statement(keyholder.publics().vault_id, recording_id, "sealed")
+    transport.put_tombstone(keyholder.sign("tombstone", statement))
+
+
+def _wait(settings: Settings, recording_id: uuid.UUID, reason: str) -> None:
+    """End this job and order the next: a locked vault is no failure and wears out no retries."""
+    with transaction("worker", settings) as tx:
+        tx.execute(update(recording).where(recording.c.id == recording_id).values(problem=reason))
+        jobs.enqueue(
+            tx,
+            "seal",
+            lock=f"recording:{recording_id}",
+            wait_seconds=WAIT_SECONDS,
+            recording=str(recording_id),
+        )
+
+
+def _note_failure(settings: Settings, recording_id: uuid.UUID, error: Exception, *, final: bool) -> None:
+    reason = error.kind if isinstance(error, ChildFailedError | VaultError) else type(error).__name__
+    if isinstance(error, ChildFailedError):
+        logger.warning("recording %s: the media child failed: %s %s", recording_id, reason, error.detail)
+    values: dict[str, Any] = {"problem": reason}
+    if final:
+        values["state"] = RecordingState.FAILED
+    with transaction("worker", settings) as tx:
+        tx.execute(update(recording).where(recording.c.id == recording_id).values(**values))
+        if final:
+            actor = log.Actor.unit("worker")
+            log.append(tx, log.Action.SEAL_FAIL, actor, "recording", recording_id, "failed", reason)

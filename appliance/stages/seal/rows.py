@@ -1,0 +1,117 @@
+"""The rows of a sealed recording: its tracks, its gaps, and whether it is to be analysed."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, delete, desc, insert, select, update
+from sqlalchemy.dialects import postgresql
+
+from appliance import documents, jobs
+from appliance.audit import log
+from appliance.config import Settings
+from appliance.database import transaction
+from appliance.domain import AnalysisState, ConsentPurpose, RecordingState
+from appliance.stages.seal.media import Drafts, Epoch
+from appliance.tables import analysis, consent, document, recording, track
+
+
+def note_sealed(
+    settings: Settings,
+    row: Row[Any],
+    parent: str,
+    epochs: list[Epoch],
+    result: dict[str, Any],
+    drafts: Drafts,
+) -> None:
+    """Write everything about a sealed recording in one transaction; its audit event is the last statement."""
+    written = [described for described in result["tracks"] if described["container"]]
+    tracks = [
+        {
+            "recording_id": row.id,
+            "name": described["name"],
+            "kind": described["name"],
+            "mime": described["mime"],
+            "container": described["container"],
+            "duration_ms": described["duration_ms"],
+            "bytes": drafts.bytes_on_disk("track", described["name"]),
+            "width": described["width"] or None,
+            "height": described["height"] or None,
+            "start_ms": described["start_ms"],
+        }
+        for described in written
+    ]
+    timeline_bytes = drafts.bytes_on_disk("document", documents.TIMELINE)
+    with transaction("worker", settings) as tx:
+        tx.execute(delete(track).where(track.c.recording_id == row.id))
+        if tracks:
+            tx.execute(insert(track), tracks)
+        tx.execute(delete(document).where(document.c.recording_id == row.id))
+        tx.execute(
+            insert(document).values(
+                recording_id=row.id,
+                name=documents.TIMELINE,
+                version=1,
+                kind=documents.TIMELINE,
+                bytes=timeline_bytes,
+            )
+        )
+        tx.execute(
+            update(recording)
+            .where(recording.c.id == row.id)
+            .values(
+                state=RecordingState.SEALED,
+                sealed_at=datetime.now(UTC),
+                day_key_id=next((epoch.day_key_id for epoch in epochs if epoch.day_key_id), None),
+                department_year_key=parent,
+                duration_ms=int(result["timeline"]["duration_ms"]),
+                bytes=sum(each["bytes"] for each in tracks) + timeline_bytes,
+                gaps=_gaps(result, epochs),
+                problem=None if tracks else "no_media",
+            )
+        )
+        _order_analysis(tx, row, has_media=bool(tracks))
+        details = {"tracks": len(tracks), "epochs": len(epochs)}
+        actor = log.Actor.unit("worker")
+        log.append(tx, log.Action.SEAL_DONE, actor, "recording", row.id, details=details)
+
+
+def _gaps(result: dict[str, Any], epochs: list[Epoch]) -> list[list[Any]]:
+    """[start_ms, end_ms, reason, track] of everything that is missing; an epoch that does not open is one."""
+    gaps = [[*gap, described["name"]] for described in result["tracks"] for gap in described["gaps"]]
+    problems = {epoch.id: epoch.problem for epoch in epochs if epoch.problem}
+    for described in result["tracks"]:
+        for epoch in described["epochs"]:
+            reason = problems.pop(epoch["epoch"], epoch.get("problem"))
+            if reason:
+                gaps.append([epoch["start_ms"], epoch["end_ms"], reason, described["name"]])
+    names = {epoch.id: epoch.track for epoch in epochs}
+    return gaps + [[0, 0, reason, names[epoch_id]] for epoch_id, reason in problems.items()]
+
+
+def _order_analysis(tx: Connection, row: Row[Any], *, has_media: bool) -> None:
+    """Queue the analysis if it was offered and agreed to; a declined one leaves no job."""
+    offered = row.snapshot["policy"]["analysis"] == "offered"
+    granted = tx.scalar(
+        select(consent.c.granted)
+        .where(consent.c.attempt_id == row.id, consent.c.purpose == ConsentPurpose.ANALYSIS)
+        .order_by(desc(consent.c.at))
+        .limit(1)
+    )
+    reason = None
+    if not offered:
+        reason = "not_offered"
+    elif not granted:
+        reason = "declined"
+    elif not has_media:
+        reason = "no_media"
+    state = AnalysisState.SKIPPED if reason else AnalysisState.QUEUED
+    values = {"state": state, "reason": reason, "progress": 0}
+    tx.execute(
+        postgresql.insert(analysis)
+        .values(recording_id=row.id, **values)
+        .on_conflict_do_update(index_elements=["recording_id"], set_=values)
+    )
+    if not reason:
+        jobs.enqueue(tx, "analyse", lock=f"recording:{row.id}", recording=str(row.id))
