@@ -42,8 +42,7 @@ class SealedReader(SeekingReader):
         `expect`: the header that the file must have; another raises IntegrityError("replaced").
         """
         super().__init__()
-        self._owns = not isinstance(file, int)
-        self._fd = file if isinstance(file, int) else os.open(file, os.O_RDONLY | os.O_CLOEXEC)
+        self._take_file(file)
         self._recent: tuple[int, bytes] = (0, b"")
         try:
             self.header = read_header(self._fd)
@@ -100,12 +99,6 @@ class SealedReader(SeekingReader):
         self._position += len(piece)
         return piece
 
-    def close(self) -> None:
-        """Close what was opened here."""
-        if self._owns and not self.closed:
-            os.close(self._fd)
-        super().close()
-
 
 class SealedWriter(Seeking):
     """A file to write and seek in, for muxers, that comes out sealed.
@@ -143,9 +136,10 @@ class SealedWriter(Seeking):
             raise ValueError("this writer is closed or has failed")
         view = memoryview(data).cast("B")
         try:
-            while view and self.size < self._position:
-                self._put(self.size, memoryview(_ZEROS)[: self._position - self.size])
-            self._put(self._position, view)
+            if view:
+                while self.size < self._position:
+                    self._put(self.size, memoryview(_ZEROS)[: self._position - self.size])
+                self._put(self._position, view)
         except BaseException:
             self._failed = True
             raise

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+from pathlib import Path
 from typing import Any
 
 
@@ -35,7 +36,23 @@ class Seeking(io.RawIOBase):
 
 
 class SeekingReader(Seeking):
-    """A file to read. Subclasses define `read`."""
+    """A file to read, by a descriptor that stays the caller's or a path. Subclasses define `read`."""
+
+    _fd = -1
+    _owned = False
+
+    def _take_file(self, file: int | Path) -> None:
+        if isinstance(file, int):
+            self._fd = file
+        else:
+            self._fd = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
+            self._owned = True
+
+    def close(self) -> None:
+        """Close what was opened here."""
+        if self._owned and not self.closed:
+            os.close(self._fd)
+        super().close()
 
     def readable(self) -> bool:
         """True: this is a file to read."""

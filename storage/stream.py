@@ -6,7 +6,6 @@ EpochReader reads what a browser recorded, SealedWriter writes a sealed track, S
 from __future__ import annotations
 
 import bisect
-import contextlib
 import json
 import math
 import os
@@ -90,10 +89,9 @@ class EpochReader(SeekingReader):
         `key`: the epoch key, 32 bytes. `opening`: as signed.
         """
         super().__init__()
-        self._owns = not isinstance(journal, int)
-        self._fd = journal if isinstance(journal, int) else os.open(journal, os.O_RDONLY | os.O_CLOEXEC)
         self.opening = parse_opening(opening) if isinstance(opening, bytes) else opening
         self._opener = ChunkOpener(key, self.opening.sha256)
+        self._take_file(journal)
         self._pieces: list[_Piece] = []
         self._starts: list[int] = []
         self._recent: tuple[int, bytes] = (-1, b"")
@@ -175,10 +173,3 @@ class EpochReader(SeekingReader):
             self._position += len(piece)
             wanted -= len(piece)
         return b"".join(pieces)
-
-    def close(self) -> None:
-        """Close what was opened here."""
-        if self._owns and not self.closed:
-            with contextlib.suppress(OSError):
-                os.close(self._fd)
-        super().close()

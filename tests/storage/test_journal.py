@@ -1,0 +1,246 @@
+"""The journal: what was acknowledged is there, whatever happens to the end of the file."""
+
+from __future__ import annotations
+
+import errno
+import multiprocessing
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from storage.check import check_journal
+from storage.errors import IntegrityError, JournalConflict, NotFound, VaultFull
+from storage.journal import Journal
+from storage.journal_format import HEADER_BYTES
+from tests.storage import builders
+from tests.storage.builders import Epoch, journal_of, put
+
+_EPOCHS = [builders.epoch([bytes([65 + i]) * (i + 1) for i in range(6)]) for _ in range(2)]
+
+
+def kept(journal: Journal) -> set[tuple[str, int]]:
+    return {(epoch, n) for epoch, state in journal.state().items() for n in state.chunks}
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_a_journal_is_a_dictionary_that_survives(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    path = tmp_path_factory.mktemp("journal") / "camera.journal"
+    handles = [Journal(path), Journal(path)]
+    model: dict[tuple[str, int], bytes] = {}
+    for step in data.draw(st.lists(st.sampled_from(["put", "put", "put", "reopen", "tear"]), max_size=25)):
+        which = data.draw(st.integers(0, 1))
+        if step == "reopen":
+            handles[which] = Journal(path)
+        elif step == "tear":  # what a killed writer leaves behind the last acknowledged record
+            if path.exists():
+                with path.open("ab") as file:
+                    file.write(data.draw(st.binary(max_size=HEADER_BYTES + 40)))
+        else:
+            made = _EPOCHS[data.draw(st.integers(0, 1))]
+            body = made.bodies[data.draw(st.integers(0, 5))]
+            place = (made.opening.epoch.hex(), body.n)
+            assert put(handles[which], made, body) == ("same" if place in model else "created")
+            model[place] = body.ciphertext
+    for journal in (*handles, Journal(path)):
+        assert kept(journal) == set(model)
+        for (epoch, n), ciphertext in model.items():
+            assert journal.read(bytes.fromhex(epoch), n) == ciphertext
+
+
+def test_an_epoch_is_kept_whole_and_read_back(tmp_path: Path) -> None:
+    made = _EPOCHS[0]
+    journal = journal_of(tmp_path / "a" / "b" / "camera.journal", made)
+    state = journal.state()[made.opening.epoch.hex()]
+    assert (sorted(state.chunks), state.end) == (list(range(7)), 6)
+    assert state.opening_sha256 == made.opening.sha256
+    assert journal.opening(made.opening.epoch) == made.opening.raw
+    assert state.chunks[2].digest == made.bodies[2].digest
+    assert state.chunks[2].length == len(made.bodies[2].ciphertext)
+
+
+def test_a_tail_torn_at_any_byte_costs_only_the_chunk_that_was_not_acknowledged(tmp_path: Path) -> None:
+    made, path = _EPOCHS[0], tmp_path / "camera.journal"
+    journal = Journal(path)
+    ends = []
+    for body in made.bodies[:3]:
+        put(journal, made, body)
+        ends.append(path.stat().st_size)
+    whole = path.read_bytes()
+    for length in range(len(whole)):
+        path.write_bytes(whole[:length])
+        again = Journal(path)
+        expected = sum(end <= length for end in ends)
+        assert len(kept(again)) == expected
+        assert [finding for finding in check_journal(path, full=True) if not finding.harmless] == []
+        put(again, made, made.bodies[2])
+        assert again.read(made.opening.epoch, 2) == made.bodies[2].ciphertext
+        assert len(kept(Journal(path))) == min(expected, 2) + 1
+
+
+def test_a_tail_that_was_allotted_but_never_written_is_not_believed(tmp_path: Path) -> None:
+    made, path = _EPOCHS[0], tmp_path / "camera.journal"
+    journal_of(path, made)
+    whole = path.read_bytes()
+    last = HEADER_BYTES + len(made.bodies[6].ciphertext)
+    for cut in (whole[:-last] + bytes(last), whole[:-8] + bytes(8)):
+        path.write_bytes(cut)
+        assert len(kept(Journal(path))) == 6
+
+
+def test_damage_in_the_middle_costs_what_it_hit_and_nothing_behind_it(tmp_path: Path) -> None:
+    made, path = _EPOCHS[0], tmp_path / "camera.journal"
+    journal_of(path, made)
+    whole = path.read_bytes()
+    record = whole.index(made.bodies[1].ciphertext) - HEADER_BYTES
+    path.write_bytes(whole[: record + 9] + b"\xff\xff" + whole[record + 11 :])
+    journal = Journal(path)
+    assert sorted(journal.state()[made.opening.epoch.hex()].chunks) == [0, 2, 3, 4, 5, 6]
+    assert [finding.kind for finding in check_journal(path)] == ["record"]
+    assert put(journal, made, made.bodies[1]) == "created"
+    assert len(kept(Journal(path))) == 7
+
+
+def test_a_damaged_payload_is_named_and_not_returned(tmp_path: Path) -> None:
+    chunks = [bytes([i]) * 50 for i in range(20)]
+    made, path = builders.epoch(chunks), tmp_path / "camera.journal"
+    journal_of(path, made)
+    whole = path.read_bytes()
+    at = whole.index(made.bodies[1].ciphertext)
+    path.write_bytes(whole[: at + 5] + bytes([whole[at + 5] ^ 1]) + whole[at + 6 :])
+    with pytest.raises(IntegrityError, match="record"):
+        Journal(path).read(made.opening.epoch, 1)
+    assert check_journal(path) == []
+    assert [finding.kind for finding in check_journal(path, full=True)] == ["record"]
+
+
+def test_another_content_in_a_place_is_a_conflict(tmp_path: Path) -> None:
+    made = _EPOCHS[0]
+    journal = journal_of(tmp_path / "camera.journal", made)
+    size = journal.path.stat().st_size
+    other, _ = builders.opening(epoch=made.opening.epoch)
+    cases = [
+        ("chunk", made.opening.raw, 0, 0, bytes(32)),
+        ("chunk", made.opening.raw, 6, 0, made.bodies[6].digest),
+        ("opening", other.raw, 0, 0, made.bodies[0].digest),
+        ("end", made.opening.raw, 7, 0, bytes(32)),
+        ("end", made.opening.raw, 8, 1, bytes(32)),
+    ]
+    for kind, opening, n, flag, digest in cases:
+        with pytest.raises(JournalConflict) as raised:
+            journal.append(made.opening.epoch, n, flag, opening, b"x" * 20, digest)
+        assert raised.value.kind == kind
+    assert journal.path.stat().st_size == size
+
+
+def test_an_end_before_a_kept_chunk_is_a_conflict(tmp_path: Path) -> None:
+    made = _EPOCHS[0]
+    journal = journal_of(
+        tmp_path / "camera.journal", builders.Epoch(made.opening, made.key, [], made.bodies[4:5])
+    )
+    with pytest.raises(JournalConflict, match="end"):
+        journal.append(made.opening.epoch, 3, 1, made.opening.raw, b"x" * 20, bytes(32))
+
+
+def test_the_limit_and_a_full_disk_refuse_and_keep_the_rest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, path = _EPOCHS[0], tmp_path / "camera.journal"
+    journal = Journal(path, max_bytes=1000)
+    put(journal, made, made.bodies[0])
+    big = builders.epoch([bytes(1000)])
+    with pytest.raises(VaultFull, match="limit"):
+        put(journal, big, big.bodies[0])
+
+    def half_then_full(fd: int, pieces: list[memoryview], offset: int) -> int:
+        if offset > size:
+            raise OSError(errno.ENOSPC, "full")
+        return os.pwrite(fd, b"".join(pieces)[:40], offset)
+
+    size = path.stat().st_size
+    with monkeypatch.context() as full:
+        full.setattr(os, "pwritev", half_then_full)
+        with pytest.raises(VaultFull, match="disk"):
+            put(journal, made, made.bodies[1])
+    assert path.stat().st_size == size
+    assert put(journal, made, made.bodies[1]) == "created"
+    assert kept(Journal(path)) == {(made.opening.epoch.hex(), 0), (made.opening.epoch.hex(), 1)}
+
+
+def test_a_chunk_whose_fsync_failed_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made, path = _EPOCHS[0], tmp_path / "camera.journal"
+    journal = journal_of(path, builders.Epoch(made.opening, made.key, [], made.bodies[:1]))
+
+    def fail(_fd: int) -> None:
+        raise OSError(errno.EIO, "lost")
+
+    with monkeypatch.context() as failing:
+        failing.setattr(os, "fdatasync", fail)
+        with pytest.raises(OSError, match="lost"):
+            put(journal, made, made.bodies[1])
+    assert len(kept(Journal(path))) == 1
+    assert put(journal, made, made.bodies[1]) == "created"
+
+
+def test_no_answer_comes_before_its_bytes_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A record may be the work of a process killed before its fsync, so "same" and `state` make it last."""
+    made, path = _EPOCHS[0], tmp_path / "camera.journal"
+    journal_of(path, made)
+    synced: list[int] = []
+    real = os.fdatasync
+    monkeypatch.setattr(os, "fdatasync", lambda fd: (synced.append(fd), real(fd))[1])
+    journal = Journal(path)
+    assert put(journal, made, made.bodies[0]) == "same"
+    assert len(synced) == 1
+    Journal(path).state()
+    assert len(synced) == 2
+    journal.state()
+    journal.state()
+    assert len(synced) == 3, "what this process has made to last it does not make to last again"
+
+
+def _append_all(path: Path, made: Epoch, numbers: range) -> None:
+    for n in numbers:
+        put(Journal(path), made, made.bodies[n])
+
+
+def test_several_processes_append_to_one_journal(tmp_path: Path) -> None:
+    made, path = builders.epoch([bytes([i]) * 300 for i in range(40)]), tmp_path / "camera.journal"
+    fork = multiprocessing.get_context("fork")
+    writers = [fork.Process(target=_append_all, args=(path, made, range(i, 40, 2))) for i in range(2)]
+    writers += [fork.Process(target=_append_all, args=(path, made, range(0, 40, 3)))]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join(60)
+        assert writer.exitcode == 0
+    journal = Journal(path)
+    assert sorted(journal.state()[made.opening.epoch.hex()].chunks) == list(range(40))
+    assert check_journal(path, full=True) == []
+
+
+def test_what_is_not_there_is_not_found(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "camera.journal")
+    assert journal.state() == {}
+    with pytest.raises(NotFound):
+        journal.read(bytes(16), 0)
+    made = _EPOCHS[0]
+    put(journal, made, made.bodies[0])
+    with pytest.raises(NotFound):
+        journal.read(made.opening.epoch, 1)
+    with pytest.raises(NotFound):
+        journal.opening(bytes(16))
+
+
+@pytest.mark.parametrize(
+    ("n", "flag", "ciphertext"), [(-1, 0, b"x"), (1 << 32, 0, b"x"), (0, 2, b"x"), (0, 0, b"")]
+)
+def test_what_is_no_chunk_is_refused(tmp_path: Path, n: int, flag: int, ciphertext: bytes) -> None:
+    with pytest.raises(ValueError, match=r"chunk|payload"):
+        Journal(tmp_path / "j").append(bytes(16), n, flag, b"o", ciphertext, bytes(32))
+    assert not (tmp_path / "j").exists()
