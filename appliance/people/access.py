@@ -1,0 +1,117 @@
+"""The only way to fetch an object for a person: by scope, in one query.
+
+What does not exist and what is not theirs take the same path and end in the same NotFoundError, so no
+answer and no timing tells them apart. The scope of each role:
+
+recruiter        every department, or the one their account names
+department head  their own department
+interviewer      the attempts that were assigned to them, and the positions of those
+others           nothing; the three administrators never see a position, a candidate or a recording
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Row, Select, exists, false, select, true
+
+from appliance.domain import Role, User
+from appliance.errors import NotFoundError
+from appliance.people.roles import Permission, allowed
+from appliance.tables import assignment, attempt, position, recording
+
+
+def get_position_for(
+    tx: Connection, user: User, position_id: uuid.UUID, permission: Permission = Permission.POSITION_READ
+) -> Row[Any]:
+    """All columns of `position`. Raises NotFoundError."""
+    return _one(tx, _positions(user, permission).where(position.c.id == position_id))
+
+
+def get_attempt_for(
+    tx: Connection, user: User, attempt_id: uuid.UUID, permission: Permission = Permission.CANDIDATE_READ
+) -> Row[Any]:
+    """All columns of `attempt`, and `department_id`. Raises NotFoundError."""
+    return _one(tx, _attempts(user, permission).where(attempt.c.id == attempt_id))
+
+
+def get_recording_for(
+    tx: Connection, user: User, recording_id: uuid.UUID, permission: Permission = Permission.RECORDING_REPLAY
+) -> Row[Any]:
+    """All columns of `recording`, and `department_id`. Raises NotFoundError."""
+    return _one(tx, _recordings(user, permission).where(recording.c.id == recording_id))
+
+
+def list_positions_for(
+    tx: Connection, user: User, permission: Permission = Permission.POSITION_READ
+) -> Sequence[Row[Any]]:
+    """Every position in the person's scope, newest first."""
+    return tx.execute(_positions(user, permission).order_by(position.c.created_at.desc())).all()
+
+
+def list_attempts_for(
+    tx: Connection, user: User, permission: Permission = Permission.CANDIDATE_READ
+) -> Sequence[Row[Any]]:
+    """Every attempt in the person's scope, newest first."""
+    return tx.execute(_attempts(user, permission).order_by(attempt.c.created_at.desc())).all()
+
+
+def list_recordings_for(
+    tx: Connection, user: User, permission: Permission = Permission.RECORDING_LIST
+) -> Sequence[Row[Any]]:
+    """Every recording in the person's scope, newest first."""
+    return tx.execute(_recordings(user, permission).order_by(attempt.c.created_at.desc())).all()
+
+
+def positions_of(user: User, permission: Permission = Permission.POSITION_READ) -> ColumnElement[bool]:
+    """The scope as a condition on `position`, for lists with filters and pages of their own."""
+    if user.role is Role.INTERVIEWER and allowed(user.role, permission):
+        return exists().where(attempt.c.position_id == position.c.id, _assigned(user))
+    return _departments_of(user, permission)
+
+
+def attempts_of(user: User, permission: Permission = Permission.CANDIDATE_READ) -> ColumnElement[bool]:
+    """The scope as a condition on `attempt` joined with its `position`."""
+    if user.role is Role.INTERVIEWER and allowed(user.role, permission):
+        return _assigned(user)
+    return _departments_of(user, permission)
+
+
+def _departments_of(user: User, permission: Permission) -> ColumnElement[bool]:
+    if not allowed(user.role, permission):
+        return false()
+    if user.role is Role.RECRUITER and user.department_id is None:
+        return true()
+    # for anyone else without a department this compares with NULL, which is true of no row
+    return position.c.department_id == user.department_id
+
+
+def _assigned(user: User) -> ColumnElement[bool]:
+    return exists().where(assignment.c.attempt_id == attempt.c.id, assignment.c.account_id == user.account_id)
+
+
+def _positions(user: User, permission: Permission) -> Select[Any]:
+    return select(position).where(positions_of(user, permission))
+
+
+def _attempts(user: User, permission: Permission) -> Select[Any]:
+    joined = attempt.join(position, position.c.id == attempt.c.position_id)
+    return select(attempt, position.c.department_id).select_from(joined).where(attempts_of(user, permission))
+
+
+def _recordings(user: User, permission: Permission) -> Select[Any]:
+    joined = recording.join(attempt, attempt.c.id == recording.c.id).join(
+        position, position.c.id == attempt.c.position_id
+    )
+    return (
+        select(recording, position.c.department_id).select_from(joined).where(attempts_of(user, permission))
+    )
+
+
+def _one(tx: Connection, statement: Select[Any]) -> Row[Any]:
+    row = tx.execute(statement).one_or_none()
+    if row is None:
+        raise NotFoundError()
+    return row

@@ -1,0 +1,184 @@
+"""Local accounts and departments: made, changed, disabled, each on the audit log.
+
+A person has one role, so the three administrators exclude each other. The last security administrator who
+can sign in keeps the role: without one, no account could be managed any more.
+"""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Row, Select, func, insert, select, text, update
+
+from appliance.audit import log
+from appliance.audit.log import Action, Actor
+from appliance.domain import Role
+from appliance.errors import ConflictError, InvalidInputError, NotFoundError
+from appliance.people import sessions
+from appliance.people.directory import MAX_PASSWORD, hash_password
+from appliance.tables import account, department
+
+USERNAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+MIN_PASSWORD = 12
+MAX_NAME = 120
+
+
+class LastSecurityAdminError(ConflictError):
+    """The change would leave nobody who can manage accounts."""
+
+    code = "last_security_admin"
+    message = "This is the last security administrator. Make another one first."
+
+
+def ensure_department(tx: Connection, name: str) -> uuid.UUID:
+    """The department of this name, made if there is none. Raises InvalidInputError."""
+    tidy = name.strip()
+    if not 0 < len(tidy) <= MAX_NAME:
+        raise InvalidInputError("Give the department a name of at most %(limit)s characters.", limit=MAX_NAME)
+    found = tx.scalar(select(department.c.id).where(department.c.name == tidy))
+    if found is not None:
+        return found
+    made = uuid.uuid4()
+    tx.execute(insert(department).values(id=made, name=tidy))
+    return made
+
+
+def create(
+    tx: Connection,
+    actor: Actor,
+    username: str,
+    display_name: str,
+    role: Role,
+    department_id: uuid.UUID | None = None,
+    password: str | None = None,
+    locale: str = "zh",
+) -> uuid.UUID:
+    """Make an account; without a password it signs in by one-time links only. Raises InvalidInputError,
+    ConflictError when the name is taken."""
+    name = username.strip().lower()
+    if not USERNAME.fullmatch(name):
+        raise InvalidInputError("A user name has up to 64 of: a to z, 0 to 9, dot, dash, underscore.")
+    if tx.scalar(select(account.c.id).where(account.c.username == name)) is not None:
+        raise ConflictError("The user name %(name)s is taken.", name=name)
+    made = uuid.uuid4()
+    tx.execute(
+        insert(account).values(
+            id=made,
+            username=name,
+            password_hash=None if password is None else _hashed(password),
+            locale=locale,
+            **_checked(tx, display_name, role, department_id),
+        )
+    )
+    details = {"username": name, "role": role.value}
+    log.append(tx, Action.ACCOUNT_CREATE, actor, "account", made, details=details)
+    return made
+
+
+def change(
+    tx: Connection,
+    actor: Actor,
+    account_id: uuid.UUID,
+    display_name: str,
+    role: Role,
+    department_id: uuid.UUID | None,
+) -> None:
+    """Change who someone is. A new role or department ends their sessions. Raises NotFoundError,
+    InvalidInputError, LastSecurityAdminError."""
+    known = _locked(tx, account_id)
+    if role is not Role.SECURITY_ADMIN:
+        _require_another_security_admin(tx, known)
+    values = _checked(tx, display_name, role, department_id)
+    tx.execute(update(account).where(account.c.id == account_id).values(**values))
+    if (known.role, known.department_id) != (role.value, department_id):
+        sessions.kill_all(tx, account_id, actor, "role changed")
+    details = {"role": role.value, "was": known.role}
+    log.append(tx, Action.ACCOUNT_CHANGE, actor, "account", account_id, details=details)
+
+
+def set_password(tx: Connection, actor: Actor, account_id: uuid.UUID, password: str) -> None:
+    """Give an account a new password and end its sessions. Raises NotFoundError, InvalidInputError."""
+    _locked(tx, account_id)
+    values = {"password_hash": _hashed(password), "failed_sign_ins": 0, "locked_until": None}
+    tx.execute(update(account).where(account.c.id == account_id).values(**values))
+    sessions.kill_all(tx, account_id, actor, "password changed")
+    log.append(tx, Action.ACCOUNT_CHANGE, actor, "account", account_id, details={"password": "changed"})
+
+
+def set_disabled(tx: Connection, actor: Actor, account_id: uuid.UUID, disabled: bool) -> None:
+    """Disable an account, which ends its sessions, or enable it again. Raises NotFoundError,
+    LastSecurityAdminError."""
+    known = _locked(tx, account_id)
+    if disabled == (known.disabled_at is not None):
+        return
+    if disabled:
+        _require_another_security_admin(tx, known)
+    tx.execute(
+        update(account).where(account.c.id == account_id).values(disabled_at=func.now() if disabled else None)
+    )
+    if disabled:
+        sessions.kill_all(tx, account_id, actor, "account disabled")
+    log.append(tx, Action.ACCOUNT_CHANGE, actor, "account", account_id, details={"disabled": disabled})
+
+
+def list_all(tx: Connection) -> Sequence[Row[Any]]:
+    """Every account with `department` (its name or None), by user name; never a password's hash."""
+    columns = [column for column in account.c if column.name != "password_hash"]
+    statement: Select[Any] = (
+        select(*columns, department.c.name.label("department"))
+        .outerjoin(department, department.c.id == account.c.department_id)
+        .order_by(account.c.username)
+    )
+    return tx.execute(statement).all()
+
+
+def _checked(
+    tx: Connection, display_name: str, role: Role, department_id: uuid.UUID | None
+) -> dict[str, Any]:
+    tidy = display_name.strip()
+    if not 0 < len(tidy) <= MAX_NAME:
+        raise InvalidInputError("Enter a name of at most %(limit)s characters.", limit=MAX_NAME)
+    if role is Role.CANDIDATE:
+        raise InvalidInputError("Candidates have no account; they come by their link.")
+    if role is Role.DEPARTMENT_HEAD and department_id is None:
+        raise InvalidInputError("Choose the department of this department head.")
+    if (
+        department_id is not None
+        and tx.scalar(select(department.c.id).where(department.c.id == department_id)) is None
+    ):
+        raise InvalidInputError("There is no such department.")
+    return {"display_name": tidy, "role": role.value, "department_id": department_id}
+
+
+def _hashed(password: str) -> str:
+    if not MIN_PASSWORD <= len(password) <= MAX_PASSWORD:
+        raise InvalidInputError("A password has at least %(least)s characters.", least=MIN_PASSWORD)
+    return hash_password(password)
+
+
+def _locked(tx: Connection, account_id: uuid.UUID) -> Row[Any]:
+    # Changes to accounts go one after another, so two cannot each remove the other's last administrator.
+    tx.execute(text("SELECT pg_advisory_xact_lock(hashtext('fupan accounts'))"))
+    row = tx.execute(select(account).where(account.c.id == account_id)).one_or_none()
+    if row is None:
+        raise NotFoundError()
+    return row
+
+
+def _require_another_security_admin(tx: Connection, known: Row[Any]) -> None:
+    if known.role != Role.SECURITY_ADMIN or known.disabled_at is not None:
+        return
+    others = tx.scalar(
+        select(func.count())
+        .select_from(account)
+        .where(
+            account.c.role == Role.SECURITY_ADMIN.value,
+            account.c.disabled_at.is_(None),
+            account.c.id != known.id,
+        )
+    )
+    if not others:
+        raise LastSecurityAdminError()
