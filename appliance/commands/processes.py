@@ -35,10 +35,10 @@ def keyholder() -> None:
     It listens on a Unix socket, gives the key of one recording for one committed audit event, and keeps a
     journal of its own. It never answers the network. Stops on SIGTERM.
     """
-    from appliance.keyholder import server
+    from appliance.keyholder import process
 
     _log()
-    server.main(site_settings())
+    process.run(site_settings())
 
 
 @click.command(short_help="The process that does the jobs.")

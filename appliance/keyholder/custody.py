@@ -50,7 +50,7 @@ class Custody:
     def __init__(self, settings: Settings) -> None:
         self._description = unlock.describe(settings)
         self._store = KeyStore(settings.keys_folder)
-        self._published = settings.keys_folder / "published"
+        self._published = unlock.own_folder(settings) / "day-keys"
         self._vault_key: SecretBytes | None = None
         self._guard = threading.RLock()
         secret = unlock.read_secret(unlock.service_secret(settings))

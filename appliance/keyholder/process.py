@@ -14,7 +14,7 @@ from appliance.keyholder.custody import Custody
 from appliance.keyholder.journal import Journal
 from appliance.keyholder.server import Server
 from appliance.keyholder.service import Service
-from appliance.keyholder.unlock import FileUnlock, create_vault
+from appliance.keyholder.unlock import FileUnlock, create_vault, own_folder
 
 PR_SET_DUMPABLE = 4
 
@@ -31,7 +31,7 @@ def harden() -> None:
 def open_server(settings: Settings) -> Server:
     """Everything but serving: the journal's lock, the vault (made at the embedded default's first start),
     the keys, the socket. Raises ConfigurationError and DamagedError."""
-    journal = Journal(settings.data / "keyholder" / "journal")
+    journal = Journal(own_folder(settings) / "journal")
     if settings.profile == "embedded":
         create_vault(settings)
     custody = Custody(settings)

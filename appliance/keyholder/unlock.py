@@ -46,7 +46,7 @@ class FileUnlock:
 
 @dataclass(frozen=True)
 class VaultDescription:
-    """keys/vault.json: which vault this is, and a value that only its key can produce."""
+    """keyholder/vault.json: which vault this is, and a value that only its key can produce."""
 
     vault_id: uuid.UUID
     created: str
@@ -58,14 +58,19 @@ class VaultDescription:
             raise DamagedError(kind="vault key")
 
 
+def own_folder(settings: Settings) -> Path:
+    """What the keyholder keeps beside the key records: vault.json, its journal, published day keys."""
+    return settings.data / "keyholder"
+
+
 def check_value(vault_id: uuid.UUID, vault_key: bytes) -> bytes:
     """HMAC-SHA256 of the vault's id under its key: proves the key, tells nothing about it."""
     return hmac.digest(vault_key, b"fupan vault key check v1" + vault_id.bytes, hashlib.sha256)
 
 
 def describe(settings: Settings) -> VaultDescription:
-    """Read keys/vault.json. Raises ConfigurationError."""
-    path = settings.keys_folder / "vault.json"
+    """Read keyholder/vault.json. Raises ConfigurationError."""
+    path = own_folder(settings) / "vault.json"
     try:
         fields = json.loads(path.read_bytes())
         return VaultDescription(uuid.UUID(fields["vault"]), fields["created"], bytes.fromhex(fields["check"]))
@@ -76,7 +81,7 @@ def describe(settings: Settings) -> VaultDescription:
 def create_vault(settings: Settings) -> VaultDescription:
     """Make a new, empty vault with a file-held key, or describe the one that is there. Idempotent: the
     description is written last, so a start that was cut short is taken up again."""
-    path = settings.keys_folder / "vault.json"
+    path = own_folder(settings) / "vault.json"
     if path.exists():
         return describe(settings)
     _require_empty(settings)
@@ -121,7 +126,7 @@ def _require_empty(settings: Settings) -> None:
     store = KeyStore(settings.keys_folder)
     records = any(store.list(kind) for kind in ("day", "department-year", "recording"))
     if records or any(settings.vault_folder.glob("??/*")):
-        missing = settings.keys_folder / "vault.json"
+        missing = own_folder(settings) / "vault.json"
         raise ConfigurationError(what=f"{missing} is missing although recordings exist; restore the keys")
 
 

@@ -124,7 +124,7 @@ def test_signs_what_is_true_of_this_vault_and_nothing_else(keyholder: Keyholder)
 
 
 def test_a_public_half_swapped_on_disk_is_not_published(settings: Settings, keyholder: Keyholder) -> None:
-    (published,) = (settings.keys_folder / "published").glob("*.json")
+    (published,) = (unlock.own_folder(settings) / "day-keys").glob("*.json")
     envelope = json.loads(published.read_text())
     envelope["statement"] = envelope["statement"].replace('"public":"B', '"public":"C')
     published.write_text(json.dumps(envelope))
@@ -189,7 +189,7 @@ def test_keys_outlive_a_restart(settings: Settings, recording: uuid.UUID) -> Non
 def test_a_new_vault_is_never_made_beside_old_recordings(settings: Settings, recording: uuid.UUID) -> None:
     with running_keyholder(settings):
         with_key(settings, Keyholder(settings), recording)
-    (settings.keys_folder / "vault.json").unlink()
+    (unlock.own_folder(settings) / "vault.json").unlink()
     with pytest.raises(ConfigurationError, match="restore the keys"):
         unlock.create_vault(settings)
 
