@@ -27,9 +27,10 @@ from appliance.child import ChildFailedError
 from appliance.config import Settings
 from appliance.database import transaction
 from appliance.domain import RecordingState
+from appliance.drafts import Drafts
 from appliance.errors import DatabaseDownError, FupanError, KeyholderDownError, VaultLockedError
 from appliance.keyholder.client import Keyholder
-from appliance.stages.seal.media import PURPOSE, Drafts, journal_states, read_epochs, remux
+from appliance.stages.seal.media import PURPOSE, commit, journal_states, outputs, read_epochs, remux
 from appliance.stages.seal.rows import note_sealed
 from appliance.tables import attempt, position, recording
 from appliance.transport import Transport, transport_of
@@ -77,13 +78,13 @@ def _seal(work: jobs.Work, recording_id: uuid.UUID) -> None:
     epochs = read_epochs(
         keyholder, transport, recording_id, event_id, states, row.snapshot["limits"]["epochs"]
     )
-    drafts = Drafts(Vault(settings.vault_folder), keyholder, recording_id, event_id, epochs)
-    with drafts:
+    vault = Vault(settings.vault_folder)
+    with Drafts(vault, keyholder, recording_id, event_id, PURPOSE, outputs(epochs)) as drafts:
         result = remux(work, transport, recording_id, epochs, drafts, LONGEST / 2)
         if journal_states(transport, recording_id) != states:
             raise ChangedError
-        drafts.commit(result)
-    note_sealed(settings, row, parent, epochs, result, drafts)
+        sizes = commit(drafts, result)
+    note_sealed(settings, row, parent, epochs, result, sizes)
 
 
 def _begin(settings: Settings, recording_id: uuid.UUID) -> tuple[Row[Any] | None, uuid.UUID]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import uuid
 from dataclasses import dataclass, field
@@ -11,9 +10,10 @@ from typing import Any
 
 from appliance import child, documents, jobs
 from appliance.domain import TrackKind
+from appliance.drafts import Drafts, to_text
 from appliance.keyholder.client import Keyholder
 from appliance.transport import Transport
-from storage.vault import BadOpening, Draft, EpochState, IntegrityError, NotFound, Vault, parse_opening
+from storage.vault import BadOpening, EpochState, IntegrityError, NotFound, parse_opening
 
 PURPOSE = "seal"
 MEDIA = (TrackKind.CAMERA, TrackKind.SCREEN)
@@ -73,54 +73,10 @@ def read_epochs(
     return found
 
 
-class Drafts:
-    """The files of one run, each under a key of its own; what is not committed is discarded."""
-
-    def __init__(
-        self,
-        vault: Vault,
-        keyholder: Keyholder,
-        recording_id: uuid.UUID,
-        event_id: uuid.UUID,
-        epochs: list[Epoch],
-    ) -> None:
-        self._vault, self._keyholder = vault, keyholder
-        self._recording_id, self._event_id = recording_id, event_id
-        self.media = [name for name in MEDIA if any(epoch.track == name for epoch in epochs)]
-        self._files: dict[tuple[str, str], tuple[Draft, bytes, bytes]] = {}
-        self._stack = contextlib.ExitStack()
-
-    def __enter__(self) -> Drafts:
-        names = [*(("track", str(name)) for name in self.media), ("document", documents.TIMELINE)]
-        keys = self._keyholder.new_file_keys(self._recording_id, self._event_id, PURPOSE, names)
-        for (kind, name), (header, key) in zip(names, keys, strict=True):
-            draft = self._stack.enter_context(self._vault.begin(self._recording_id, kind, name))
-            self._files[kind, name] = (draft, header, key)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stack.close()
-
-    @property
-    def descriptors(self) -> list[int]:
-        """What the child must inherit."""
-        return [draft.fd for draft, _, _ in self._files.values()]
-
-    def request(self, kind: str, name: str) -> dict[str, Any]:
-        """How the child's request names one output."""
-        draft, header, key = self._files[kind, name]
-        return {"out_fd": draft.fd, "header": _text(header), "out_key": _text(key)}
-
-    def commit(self, result: dict[str, Any]) -> None:
-        """Give every written file its name; a track in which nothing was readable leaves none."""
-        for described in result["tracks"]:
-            if described["container"]:
-                self._files["track", described["name"]][0].commit()
-        self._files["document", documents.TIMELINE][0].commit()
-
-    def bytes_on_disk(self, kind: str, name: str) -> int:
-        """The size of a committed file."""
-        return self._vault.path(self._recording_id, kind, name).stat().st_size
+def outputs(epochs: list[Epoch]) -> list[tuple[str, str]]:
+    """The sealed files a recording becomes: a track for each kind of media that came, and the timeline."""
+    media = [("track", str(name)) for name in MEDIA if any(epoch.track == name for epoch in epochs)]
+    return [*media, ("document", documents.TIMELINE)]
 
 
 def remux(
@@ -142,8 +98,8 @@ def remux(
             return [
                 {
                     "journal_fd": journals[name],
-                    "opening": _text(epoch.opening),
-                    "key": _text(epoch.key) if epoch.key else None,
+                    "opening": to_text(epoch.opening),
+                    "key": to_text(epoch.key) if epoch.key else None,
                 }
                 for epoch in epochs
                 if epoch.track == name and epoch.opening
@@ -152,8 +108,9 @@ def remux(
         request = {
             "mode": "remux",
             "tracks": [
-                {"name": name, "kind": name, "epochs": listed(name), **drafts.request("track", name)}
-                for name in drafts.media
+                {"name": name, "kind": name, "epochs": listed(name), **drafts.request(kind, name)}
+                for kind, name in outputs(epochs)
+                if kind == "track"
             ],
             "events": [
                 {"epochs": listed(TrackKind.EVENTS), **drafts.request("document", documents.TIMELINE)}
@@ -168,5 +125,13 @@ def remux(
         )
 
 
-def _text(data: bytes) -> str:
-    return base64.b64encode(data).decode()
+def commit(drafts: Drafts, result: dict[str, Any]) -> dict[str, int]:
+    """Give every written file its name; name → bytes on disk. A track in which nothing was readable leaves
+    no file."""
+    sizes = {
+        described["name"]: drafts.commit("track", described["name"])
+        for described in result["tracks"]
+        if described["container"]
+    }
+    sizes[documents.TIMELINE] = drafts.commit("document", documents.TIMELINE)
+    return sizes

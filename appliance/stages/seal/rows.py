@@ -13,7 +13,7 @@ from appliance.audit import log
 from appliance.config import Settings
 from appliance.database import transaction
 from appliance.domain import AnalysisState, ConsentPurpose, RecordingState
-from appliance.stages.seal.media import Drafts, Epoch
+from appliance.stages.seal.media import Epoch
 from appliance.tables import analysis, consent, document, recording, track
 
 
@@ -23,7 +23,7 @@ def note_sealed(
     parent: str,
     epochs: list[Epoch],
     result: dict[str, Any],
-    drafts: Drafts,
+    sizes: dict[str, int],
 ) -> None:
     """Write everything about a sealed recording in one transaction; its audit event is the last statement."""
     written = [described for described in result["tracks"] if described["container"]]
@@ -35,14 +35,14 @@ def note_sealed(
             "mime": described["mime"],
             "container": described["container"],
             "duration_ms": described["duration_ms"],
-            "bytes": drafts.bytes_on_disk("track", described["name"]),
+            "bytes": sizes[described["name"]],
             "width": described["width"] or None,
             "height": described["height"] or None,
             "start_ms": described["start_ms"],
         }
         for described in written
     ]
-    timeline_bytes = drafts.bytes_on_disk("document", documents.TIMELINE)
+    timeline_bytes = sizes[documents.TIMELINE]
     with transaction("worker", settings) as tx:
         tx.execute(delete(track).where(track.c.recording_id == row.id))
         if tracks:

@@ -1,0 +1,66 @@
+"""The sealed files that one run of a job writes through the media child: each under a key of its own."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import uuid
+from collections.abc import Sequence
+from typing import Any
+
+from appliance.keyholder.client import Keyholder
+from storage.vault import Draft, Vault
+
+
+class Drafts:
+    """Files being written for one recording, by (kind, name). What is not committed is discarded."""
+
+    def __init__(
+        self,
+        vault: Vault,
+        keyholder: Keyholder,
+        recording_id: uuid.UUID,
+        event_id: uuid.UUID,
+        purpose: str,
+        names: Sequence[tuple[str, str]],
+    ) -> None:
+        """`event_id` is the committed audit event that lets `purpose` use keys. Opens nothing yet."""
+        self._vault, self._keyholder = vault, keyholder
+        self._recording_id, self._event_id, self._purpose = recording_id, event_id, purpose
+        self._names = names
+        self._files: dict[tuple[str, str], tuple[Draft, bytes, bytes]] = {}
+        self._stack = contextlib.ExitStack()
+
+    def __enter__(self) -> Drafts:
+        keys = self._keyholder.new_file_keys(
+            self._recording_id, self._event_id, self._purpose, list(self._names)
+        )
+        for (kind, name), (header, key) in zip(self._names, keys, strict=True):
+            draft = self._stack.enter_context(self._vault.begin(self._recording_id, kind, name))
+            self._files[kind, name] = (draft, header, key)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    @property
+    def descriptors(self) -> list[int]:
+        """What the child must inherit."""
+        return [draft.fd for draft, _, _ in self._files.values()]
+
+    def request(self, kind: str, name: str) -> dict[str, Any]:
+        """How the child's request names one output."""
+        draft, header, key = self._files[kind, name]
+        return {"out_fd": draft.fd, "header": to_text(header), "out_key": to_text(key)}
+
+    def commit(self, kind: str, name: str) -> int:
+        """Give one written file its name; returns its size on disk. Raises IntegrityError for a file that
+        was not written whole."""
+        draft = self._files[kind, name][0]
+        draft.commit()
+        return draft.path.stat().st_size
+
+
+def to_text(data: bytes) -> str:
+    """Bytes as a request carries them."""
+    return base64.b64encode(data).decode()
