@@ -6,7 +6,6 @@ has returned. Several processes and threads may use one journal: each call takes
 
 from __future__ import annotations
 
-import collections
 import contextlib
 import hashlib
 import os
@@ -59,6 +58,7 @@ class EpochState:
 class _Epoch:
     chunks: dict[int, tuple[Record, int]] = field(default_factory=dict)
     opening: tuple[Record, int] | None = None
+    copies: int = 0
 
 
 @dataclass
@@ -74,8 +74,10 @@ class Index:
         epoch = self.epochs.setdefault(record.epoch, _Epoch())
         if record.type == OPENING:
             epoch.opening = epoch.opening or (record, offset)
+            epoch.copies += 1
         else:
             epoch.chunks.setdefault(record.n, (record, offset))
+        self.end = max(self.end, offset + record.total_bytes)
 
 
 def read_index(fd: int, index: Index | None = None) -> Index:
@@ -85,30 +87,37 @@ def read_index(fd: int, index: Index | None = None) -> Index:
     which a power cut may have torn. `storage.check` reads everything.
     """
     index = Index() if index is None else index
-    size = os.fstat(fd).st_size
-    prove_from = size if index.end else _start_of_last(fd, size)
-    while index.end < size:
-        record = record_at(fd, index.end, size)
-        proving = record is not None and (record.type == OPENING or index.end >= prove_from)
-        if record is None or (proving and not proves(fd, index, record, payload_of(fd, record, index.end))):
-            following = _next_record(fd, index, size)
+    first_reading, size = index.end == 0, os.fstat(fd).st_size
+    found, damaged, offset = [], [], index.end
+    while offset < size:
+        record = record_at(fd, offset, size)
+        if record is None or (record.type == OPENING and not _opening_proves(fd, record, offset)):
+            following = _next_record(fd, offset + 1, size)
             if following is None:
                 break
-            index.damaged.append((index.end, following))
-            index.end = following
+            damaged.append((offset, following))
+            offset = following
             continue
-        index.add(record, index.end)
-        index.end += record.total_bytes
+        found.append((record, offset))
+        offset += record.total_bytes
+    chunks = []
+    for record, at in found:
+        if record.type == OPENING:
+            index.add(record, at)
+        else:
+            chunks.append((record, at))
+    unproven = len(chunks) - _PROVEN_AT_END if first_reading else len(chunks)
+    for i, (record, at) in enumerate(chunks):
+        if i < unproven or proves(fd, index, record, payload_of(fd, record, at)):
+            index.add(record, at)
+        else:
+            damaged.append((at, at + record.total_bytes))
+    index.damaged += sorted(span for span in damaged if span[0] < index.end)
     return index
 
 
-def _start_of_last(fd: int, size: int) -> int:
-    """Where the last records begin, which are to be proven."""
-    offset, starts = 0, collections.deque([0], maxlen=_PROVEN_AT_END)
-    while (record := record_at(fd, offset, size)) is not None:
-        starts.append(offset)
-        offset += record.total_bytes
-    return starts[0]
+def _opening_proves(fd: int, record: Record, offset: int) -> bool:
+    return hashlib.sha256(payload_of(fd, record, offset)).digest() == record.digest
 
 
 def record_at(fd: int, offset: int, size: int) -> Record | None:
@@ -123,9 +132,7 @@ def payload_of(fd: int, record: Record, offset: int) -> bytes:
 
 
 def proves(fd: int, index: Index, record: Record, payload: bytes) -> bool:
-    """Whether the payload is the one that the record's digest names."""
-    if record.type == OPENING:
-        return hashlib.sha256(payload).digest() == record.digest
+    """Whether the payload of a chunk is the one that its digest names; False without the epoch's opening."""
     epoch = index.epochs.get(record.epoch)
     if epoch is None or epoch.opening is None:
         return False
@@ -134,15 +141,13 @@ def proves(fd: int, index: Index, record: Record, payload: bytes) -> bool:
     return digest.digest() == record.digest
 
 
-def _next_record(fd: int, index: Index, size: int) -> int | None:
-    """Where the next proven record starts after damage, or None: then it is a torn tail."""
-    offset = index.end + 1
+def _next_record(fd: int, offset: int, size: int) -> int | None:
+    """Where the next record starts after damage, or None: then it is a torn tail."""
     while offset < size:
         window = os.pread(fd, _SEARCH_BYTES, offset)
         at = window.find(MAGIC)
         while at >= 0:
-            record = record_at(fd, offset + at, size)
-            if record is not None and proves(fd, index, record, payload_of(fd, record, offset + at)):
+            if record_at(fd, offset + at, size) is not None:
                 return offset + at
             at = window.find(MAGIC, at + 1)
         offset += max(1, len(window) - len(MAGIC) + 1)
@@ -182,7 +187,8 @@ class Journal:
                 self._require_same(fd, known.chunks[n], flag, digest)
                 return "same"
             self._require_within_end(known, n, flag)
-            records = [] if known.opening is not None else [_opening_record(epoch, opening)]
+            # Twice, so that no single damage in the file costs an epoch.
+            records = [_opening_record(epoch, opening)] if known.copies < 2 else []
             records.append((Record(CHUNK, flag, n, len(ciphertext), epoch, digest), ciphertext))
             self._write(fd, records)
             return "created"
@@ -210,7 +216,10 @@ class Journal:
             found = self._index.epochs.get(epoch)
             if found is None or found.opening is None:
                 raise NotFound("epoch", epoch.hex())
-            return self._proven(fd, *found.opening)
+            payload = payload_of(fd, *found.opening)
+            if hashlib.sha256(payload).digest() != found.opening[0].digest:
+                raise IntegrityError("record", f"the opening of {epoch.hex()} is damaged")
+            return payload
 
     def read(self, epoch: bytes, n: int) -> bytes:
         """The ciphertext of one chunk, proven by its digest. Raises NotFound, IntegrityError("record")."""
@@ -218,7 +227,11 @@ class Journal:
             found = self._index.epochs.get(epoch, _Epoch()).chunks.get(n)
             if found is None:
                 raise NotFound("chunk", f"{epoch.hex()} {n}")
-            return self._proven(fd, *found)
+            record, offset = found
+            payload = payload_of(fd, record, offset)
+            if not proves(fd, self._index, record, payload):
+                raise IntegrityError("record", f"chunk {n} of {epoch.hex()} is damaged")
+            return payload
 
     @contextlib.contextmanager
     def _reading(self) -> Iterator[int]:
@@ -228,12 +241,6 @@ class Journal:
                 yield fd
         except FileNotFoundError:
             raise NotFound("journal", self.path.name) from None
-
-    def _proven(self, fd: int, record: Record, offset: int) -> bytes:
-        payload = payload_of(fd, record, offset)
-        if not proves(fd, self._index, record, payload):
-            raise IntegrityError("record", f"chunk {record.n} of {record.epoch.hex()} is damaged")
-        return payload
 
     def _refresh(self, fd: int) -> None:
         """Take in what other processes appended. The lock is held."""
@@ -274,7 +281,6 @@ class Journal:
             raise
         for record, _ in records:
             self._index.add(record, self._index.end)
-            self._index.end += record.total_bytes
 
     def _make_last(self, fd: int, end: int) -> None:
         """Make the file's first `end` bytes last, unless this process has seen to it before.

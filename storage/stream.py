@@ -8,7 +8,6 @@ from __future__ import annotations
 import bisect
 import json
 import math
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple

@@ -106,6 +106,19 @@ def test_damage_in_the_middle_costs_what_it_hit_and_nothing_behind_it(tmp_path: 
     assert len(kept(Journal(path))) == 7
 
 
+def test_damage_to_an_opening_costs_no_chunk(tmp_path: Path) -> None:
+    made, path = _EPOCHS[0], tmp_path / "camera.journal"
+    journal_of(path, made)
+    whole = path.read_bytes()
+    for at in (20, HEADER_BYTES + 20):
+        path.write_bytes(whole[:at] + b"\xff\xff" + whole[at + 2 :])
+        journal = Journal(path)
+        assert len(kept(journal)) == 7
+        assert journal.opening(made.opening.epoch) == made.opening.raw
+        assert journal.read(made.opening.epoch, 0) == made.bodies[0].ciphertext
+        assert [finding.kind for finding in check_journal(path, full=True)] == ["record"]
+
+
 def test_a_damaged_payload_is_named_and_not_returned(tmp_path: Path) -> None:
     chunks = [bytes([i]) * 50 for i in range(20)]
     made, path = builders.epoch(chunks), tmp_path / "camera.journal"
@@ -151,9 +164,9 @@ def test_the_limit_and_a_full_disk_refuse_and_keep_the_rest(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made, path = _EPOCHS[0], tmp_path / "camera.journal"
-    journal = Journal(path, max_bytes=1000)
+    journal = Journal(path, max_bytes=2000)
     put(journal, made, made.bodies[0])
-    big = builders.epoch([bytes(1000)])
+    big = builders.epoch([bytes(2000)])
     with pytest.raises(VaultFull, match="limit"):
         put(journal, big, big.bodies[0])
 

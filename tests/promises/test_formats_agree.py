@@ -1,0 +1,69 @@
+"""Promise: the formats are stable and independent. A second implementation opens what the first wrote."""
+
+from __future__ import annotations
+
+import random
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from storage.keys import new_key, wrap
+from storage.segment_format import new_header
+from tests.storage import builders, reference
+
+pytestmark = pytest.mark.promise
+Record = Callable[[str, object], None]
+
+
+def _agree_on_files(count: int, folder: Path, seed: int) -> None:
+    rng = random.Random(seed)
+    for i in range(count):
+        size = rng.choice([0, 1, 63, 64, 65, 128, rng.randrange(3000)])
+        plain, key = rng.randbytes(size), rng.randbytes(32)
+        fields = {"owner": uuid.UUID(int=rng.getrandbits(128)), "salt": rng.randbytes(32)}
+        head = builders.header(1 << rng.randrange(6, 10), kind=rng.choice(["track", "document"]), **fields)
+        data = builders.seal(folder / "f", plain, head, key)
+        assert reference.open_sealed(data, key) == plain, i
+
+
+def test_a_second_implementation_opens_sealed_files(tmp_path: Path, record_property: Record) -> None:
+    _agree_on_files(300, tmp_path, seed=1)
+    head = new_header(builders.VAULT, builders.RECORDING, "track", "camera")
+    plain = random.Random(2).randbytes(65536 * 3 + 17)
+    assert reference.open_sealed(builders.seal(tmp_path / "f", plain, head), builders.RECORDING_KEY) == plain
+    record_property("figure", "301 random sealed files agree")
+
+
+@pytest.mark.long
+def test_a_second_implementation_opens_ten_thousand_sealed_files(
+    tmp_path: Path, record_property: Record
+) -> None:
+    _agree_on_files(10_000, tmp_path, seed=3)
+    record_property("figure", "10000 random sealed files agree")
+
+
+def test_a_second_implementation_opens_epochs(tmp_path: Path, record_property: Record) -> None:
+    rng = random.Random(4)
+    for _ in range(20):
+        chunks = [rng.randbytes(rng.randrange(500)) for _ in range(rng.randrange(1, 8))]
+        made = builders.epoch(chunks)
+        builders.journal_of(tmp_path / made.opening.epoch.hex(), made)
+        records = list(reference.read_journal((tmp_path / made.opening.epoch.hex()).read_bytes()))
+        assert [kind for kind, *_ in records] == [1, 2, 1] + [2] * len(chunks)
+        assert {epoch for *_, epoch, _ in records} == {made.opening.epoch}
+        opening = records[0][4]
+        bodies = [(n, flag, payload) for kind, flag, n, _, payload in records if kind == 2]
+        *opened, end = reference.open_epoch(opening, builders.DAY_PRIVATE, bodies)
+        assert opened == chunks
+        assert end == b'{"chunks":%d,"clock":9999.5,"wall":1700000008765.0}' % len(chunks)
+    record_property("figure", "20 random epochs agree")
+
+
+def test_a_second_implementation_unwraps_keys() -> None:
+    parent, key = new_key(), new_key()
+    record = wrap(
+        parent, kind="day", key_id="2026-11-22", parent="vault", key=key, public=builders.DAY_PUBLIC
+    )
+    assert reference.unwrap_key(record, parent) == key
