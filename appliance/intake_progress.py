@@ -83,7 +83,7 @@ def data_numbers(known: EpochState) -> list[int]:
 
 
 def digest_of(known: EpochState, chunks: int) -> str:
-    """SHA-256 over the wire digests of the data chunks in order and of the end record."""
+    """SHA-256 over the wire digests of the data chunks in order and of the end record, if there is one."""
     whole = hashlib.sha256()
     for number in range(chunks + 1):
         if number in known.chunks:

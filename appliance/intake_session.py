@@ -40,6 +40,7 @@ class IntakeSession:
     binding: Binding
     state: AttemptState
     sealed: bool
+    day_keys: frozenset[str]
 
     @property
     def superseded(self) -> bool:
@@ -72,11 +73,15 @@ def authorise(folder: IntakeFolder, recording: uuid.UUID, token: str) -> IntakeS
     binding = state.tokens.get(token_digest(token))
     if binding is None:
         raise TokenUnknownError
-    packet = folder.packets(recording).get(binding.generation)
+    packets = folder.packets(recording)
+    packet = packets.get(binding.generation)
     if packet is None:
         raise LinkUnknownError
     sealed = folder.tombstone(recording) is not None
-    return IntakeSession(recording, packet, newest, binding, state, sealed)
+    # A browser that was bound again still sends what it sealed under its earlier day key.
+    bound = [each.generation for each in state.bindings.values() if each.browser_key == binding.browser_key]
+    day_keys = frozenset(packets[generation].day_key.id for generation in bound if generation in packets)
+    return IntakeSession(recording, packet, newest, binding, state, sealed, day_keys)
 
 
 def token_digest(token: str) -> str:

@@ -13,11 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from flask import Blueprint, Response, current_app, render_template, url_for
+from flask_babel import gettext as _
 
 from appliance.errors import NotFoundError
+from appliance.intake_errors import LinkUnknownError
 from appliance.intake_folder import IntakeFolder
 from appliance.packet import Packet
-from webui import assets, i18n
+from webui import assets, errors, i18n
 from webui.auth import public
 from webui.intake.strings import page_strings
 
@@ -63,6 +65,7 @@ def shell(recording: uuid.UUID) -> Response:
     body = render_template(
         "intake/room.html",
         packet=packet,
+        company=packet.site,
         total_seconds=sum(question.prep_seconds + question.answer_seconds for question in packet.questions),
         language="zh" if i18n.in_chinese() else "en",
         consent=_texts(packet),
@@ -72,6 +75,20 @@ def shell(recording: uuid.UUID) -> Response:
     response = Response(body, mimetype="text/html")
     response.headers["Referrer-Policy"] = "no-referrer"
     return response
+
+
+@blueprint.app_errorhandler(LinkUnknownError)
+def _unknown(error: LinkUnknownError) -> Response:
+    """A page for a person, JSON for the modules."""
+    if errors.wants_json():
+        return errors.answer(error)
+    body = render_template(
+        "intake/problem.html",
+        title=_("This link is not valid"),
+        message=errors.message_of(error),
+        company=current_app.config["SITE"],
+    )
+    return Response(body, status=error.status, mimetype="text/html")
 
 
 def _texts(packet: Packet) -> dict[str, str]:

@@ -1,0 +1,109 @@
+"""The room driven for real: an HTTP server for the intake application, headless Chromium with a fake camera."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+from flask import Flask
+from playwright.sync_api import BrowserContext, Page, Playwright
+from werkzeug.serving import BaseWSGIServer, make_server
+
+CHROMIUM = Path("/usr/bin/chromium")
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--autoplay-policy=no-user-gesture-required",
+    "--use-fake-device-for-media-stream",
+]
+
+
+class Server:
+    """The application on 127.0.0.1; it may be stopped and started again on the same port."""
+
+    def __init__(self, app: Flask) -> None:
+        self.app = app
+        self.port = 0
+        self._server: BaseWSGIServer | None = None
+        self.start()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        self._server = make_server("127.0.0.1", self.port, self.app, threaded=True)
+        self.port = self._server.server_port
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        if self._server is not None:
+            self._server.shutdown()
+            self._server.server_close()
+            self._thread.join(10)
+            self._server = None
+
+
+@contextlib.contextmanager
+def chromium(playwright: Playwright, profile: Path, *more: str, **options: object) -> Iterator[BrowserContext]:
+    """A browser with camera and microphone allowed, keeping its profile in `profile`."""
+    context = playwright.chromium.launch_persistent_context(
+        profile,
+        executable_path=CHROMIUM,
+        headless=True,
+        args=[*ARGUMENTS, *more],
+        permissions=["camera", "microphone"],
+        **options,  # type: ignore[arg-type]  # passed on as they are
+    )
+    try:
+        yield context
+    finally:
+        with contextlib.suppress(Exception):
+            context.close()
+
+
+def kill_browser(profile: Path) -> None:
+    """SIGKILL for every process of the browser that uses this profile, as a crash would."""
+    for entry in Path("/proc").iterdir():
+        with contextlib.suppress(OSError):
+            if entry.name.isdigit() and str(profile).encode() in (entry / "cmdline").read_bytes():
+                os.kill(int(entry.name), signal.SIGKILL)
+
+
+def at(page: Page, screen: str, timeout: float = 20000) -> None:
+    """Wait until a screen is shown."""
+    page.wait_for_selector(f'html[data-at="{screen}"]', state="attached", timeout=timeout)
+
+
+def go_to_rules(page: Page, link: str) -> None:
+    """From the link to the rules, as a candidate does."""
+    page.goto(link)
+    at(page, "welcome")
+    page.click("#begin:not([disabled])")
+    at(page, "check")
+    page.click("#play-sound")
+    page.click("#heard")
+    page.click("#check-go:not([disabled])")
+    at(page, "trial")
+    page.click("#trial-go")
+    at(page, "rules")
+
+
+def start_recording(page: Page, analysis: bool = True) -> None:
+    """Agree, and wait for the first question."""
+    page.check("#tick-record")
+    if analysis:
+        page.check("#tick-analysis")
+    page.click("#agree:not([disabled])")
+    at(page, "room")
+    page.wait_for_function("document.getElementById('question-text').textContent !== ''")

@@ -1,0 +1,54 @@
+// The events track: marks, typed answers and the timeline, sealed like media.
+
+import { canonical, utf8 } from "./codec.js";
+import { Committer } from "./recorder.js";
+import { EVENTS_MIME, SealedEpoch } from "./seal.js";
+
+const GATHER_MS = 300;
+
+export class EventsTrack {
+  #gathered = [];
+  #timer = 0;
+  #opening = null;
+
+  /** `room` as for TrackRecorder. */
+  constructor(room) {
+    this.room = room;
+    const { store, packet, uploader, onStorage } = room;
+    this.committer = new Committer(store, packet.recording, uploader, onStorage);
+  }
+
+  /** Notes that something happened now, or at `t` (performance.now() ms). */
+  note(kind, details = {}, t = performance.now()) {
+    const wall = Date.now() - (performance.now() - t);
+    this.#gathered.push({ t, wall, kind, ...details });
+    if (!this.#timer) this.#timer = setTimeout(() => this.flush(), GATHER_MS);
+  }
+
+  /** Resolves once everything noted so far is committed. */
+  async flush() {
+    clearTimeout(this.#timer);
+    this.#timer = 0;
+    this.#opening ??= this.#open();
+    const epoch = await this.#opening;
+    if (this.#gathered.length === 0) return;
+    const events = this.#gathered.splice(0);
+    const n = epoch.take();
+    await this.committer.add(epoch.seal(n, utf8(canonical(events))));
+  }
+
+  async #open() {
+    const { packet, pair, page, store } = this.room;
+    const clock = { page, monotonic: performance.now(), wall: Date.now() };
+    const epoch = await SealedEpoch.open({ packet, pair, track: "events", mime: EVENTS_MIME, clock });
+    await store.saveEpoch(packet.recording, epoch);
+    return epoch;
+  }
+
+  async stop() {
+    if (!this.#opening && this.#gathered.length === 0) return;
+    await this.flush();
+    const epoch = await this.#opening;
+    await this.committer.add(epoch.end(performance.now(), Date.now()));
+  }
+}

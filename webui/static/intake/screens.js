@@ -1,0 +1,67 @@
+// Showing one screen at a time, and saying things in words.
+
+let strings = {};
+
+export const setStrings = (given) => {
+  strings = given;
+};
+
+/** A text by name with {fields} filled in. */
+export function say(name, values = {}) {
+  const text = strings[name] ?? name;
+  return text.replace(/\{(\w+)\}/g, (_, field) => values[field] ?? "");
+}
+
+export const find = (name) => document.getElementById(name);
+
+/** Shows one screen and moves the focus to its heading, so that a screen reader starts there. */
+export function show(name) {
+  for (const section of document.querySelectorAll("[data-screen]")) {
+    section.hidden = section.dataset.screen !== name;
+  }
+  document.documentElement.dataset.at = name;
+  const heading = document.querySelector(`[data-screen="${name}"] h1`);
+  heading?.focus({ preventScroll: true });
+  scrollTo(0, 0);
+}
+
+/** Says something to screen readers without moving the focus. */
+export function announce(text) {
+  find("announce").textContent = text;
+}
+
+/** 65 → 1:05. */
+export function clock(seconds) {
+  const whole = Math.max(0, Math.round(seconds));
+  return `${Math.floor(whole / 60)}:${String(whole % 60).padStart(2, "0")}`;
+}
+
+/** A wall time of today as 14:02. */
+export function timeOfDay(milliseconds) {
+  const at = new Date(milliseconds);
+  return `${String(at.getHours()).padStart(2, "0")}:${String(at.getMinutes()).padStart(2, "0")}`;
+}
+
+/** Runs `action` on a click, once at a time. */
+export function onPress(name, action) {
+  const button = find(name);
+  let running = false;
+  button.onclick = async () => {
+    if (running) return;
+    running = true;
+    try {
+      await action();
+    } finally {
+      running = false;
+    }
+  };
+}
+
+/** A light of the check: ok, warn, fail or busy, with its words. */
+export function light(name, state, words) {
+  const row = find(`light-${name}`);
+  row.dataset.state = state;
+  row.querySelector("[data-words]").textContent = words;
+  const fix = row.querySelector("[data-fix]");
+  if (fix) fix.hidden = state !== "fail" && state !== "warn";
+}

@@ -1,0 +1,123 @@
+// Sends committed pieces in order, one uploader for each attempt, and says in which state it is.
+
+const FIRST_WAIT_MS = 500;
+const LONGEST_WAIT_MS = 8000;
+// The server will never take these; trying again would only repeat the refusal.
+const FINAL = new Set(["sealed", "expired", "superseded", "token_unknown", "token_missing", "unknown_link"]);
+const unusable = (error) => error.status === 422 && error.code !== "bad_digest";
+const LIMITS = new Set(["recording_too_large", "too_many_epochs"]);
+
+export class Uploader extends EventTarget {
+  #wake = () => {};
+  #stopped = false;
+
+  constructor(api, store) {
+    super();
+    this.api = api;
+    this.store = store;
+    this.state = { waiting: 0, offlineSince: null, problem: "", sent: 0, faults: 0 };
+    addEventListener("online", () => this.kick());
+    addEventListener("offline", () => this.#offline());
+  }
+
+  /** Starts as soon as no other tab uploads this attempt. */
+  start() {
+    this.state.problem = "";
+    this.refresh();
+    navigator.locks.request(`fupan-upload-${this.api.recording}`, () => this.#loop());
+  }
+
+  stop() {
+    this.#stopped = true;
+    this.#wake();
+  }
+
+  /** Something was committed, or the network may be back. */
+  kick() {
+    this.refresh();
+    this.#wake();
+  }
+
+  async refresh() {
+    this.#change({ waiting: await this.store.waiting(this.api.recording) });
+  }
+
+  /** Resolves when nothing waits; rejects when the server refuses for good. */
+  async drained() {
+    for (;;) {
+      await this.refresh();
+      if (this.state.waiting === 0) return;
+      if (this.state.problem) throw new Error(this.state.problem);
+      await new Promise((resolve) => this.addEventListener("change", resolve, { once: true }));
+    }
+  }
+
+  #change(values) {
+    Object.assign(this.state, values);
+    this.dispatchEvent(new Event("change"));
+  }
+
+  #offline() {
+    if (this.state.offlineSince === null) this.#change({ offlineSince: Date.now() });
+  }
+
+  async #loop() {
+    let wait = FIRST_WAIT_MS;
+    while (!this.#stopped) {
+      const piece = await this.store.oldest(this.api.recording);
+      if (!piece) {
+        await this.#pause(5000);
+        continue;
+      }
+      const outcome = await this.#send(piece);
+      if (outcome === "sent") {
+        wait = FIRST_WAIT_MS;
+      } else if (outcome === "stop") {
+        return;
+      } else {
+        await this.#pause(Math.max(outcome * 1000, wait * (0.5 + Math.random())));
+        wait = Math.min(wait * 2, LONGEST_WAIT_MS);
+      }
+    }
+  }
+
+  /** "sent", "stop", or the seconds that the server asks to wait. */
+  async #send(piece) {
+    try {
+      await this.api.put(piece);
+    } catch (error) {
+      if (FINAL.has(error.code) || LIMITS.has(error.code)) {
+        this.#change({ problem: error.code });
+        return "stop";
+      }
+      const fault = error.code === "different_chunk" || error.code === "chunk_too_large" || unusable(error);
+      if (!fault) {
+        if (error.offline) this.#offline();
+        else this.#change({ offlineSince: null });
+        return Math.min(error.retryAfter || 0, 60);
+      }
+      // Sending it again would not help: it is set aside here, the server has noted it, the rest goes on.
+      this.#change({ faults: this.state.faults + 1 });
+      await this.store.setAside(piece);
+      return this.#sent();
+    }
+    await this.store.arrived(piece);
+    return this.#sent();
+  }
+
+  async #sent() {
+    const waiting = await this.store.waiting(this.api.recording);
+    this.#change({ waiting, offlineSince: null, sent: this.state.sent + 1 });
+    return "sent";
+  }
+
+  #pause(milliseconds) {
+    return new Promise((resolve) => {
+      const timer = setTimeout(resolve, milliseconds);
+      this.#wake = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
+  }
+}
