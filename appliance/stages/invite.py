@@ -277,7 +277,7 @@ def _prepare(settings: Settings, mail_id: uuid.UUID) -> _Prepared | None:
         if row.mail_state != "queued":
             return None
         if row.state not in OPEN_STATES or row.deadline <= datetime.now(UTC):
-            _set_mail(tx, mail_id, state="dropped", reason="over")
+            _set_mail(tx, mail_id, state="failed", reason="over")
             return None
         generation = row.generation + 1
         tx.execute(update(attempt).where(attempt.c.id == row.id).values(generation=generation))

@@ -81,7 +81,7 @@ CREATE TABLE attempt (
     number integer NOT NULL DEFAULT 1 CHECK (number >= 1),
     state text NOT NULL DEFAULT 'invited'
         CHECK (state IN ('invited', 'checked_in', 'recording', 'finished', 'expired')),
-    generation integer NOT NULL DEFAULT 1 CHECK (generation >= 1),
+    generation integer NOT NULL DEFAULT 1 CHECK (generation >= 0),
     deadline timestamptz NOT NULL,
     created_at timestamptz NOT NULL DEFAULT now(),
     invited_at timestamptz,

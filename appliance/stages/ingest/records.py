@@ -12,12 +12,12 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, insert, select, update
+from sqlalchemy import Connection, Row, desc, exc, insert, select, update
 
 from appliance import jobs, notify
 from appliance.audit import log
 from appliance.domain import AnalysisState, AttemptState, ConsentPurpose, RecordingState
-from appliance.errors import FupanError
+from appliance.errors import AuditUnavailableError, DatabaseDownError, FupanError
 from appliance.intake_session import verify_browser_signature
 from appliance.intake_state import IntakeRecord, RecordKind
 from appliance.packet import from_timestamp
@@ -29,6 +29,9 @@ from storage.vault import EpochState
 logger = logging.getLogger(__name__)
 
 MAX_LINKS = 20  # no browser needs more; a hostile intake must not make us send mail without end
+
+
+_REFUSED_BY_DATABASE = (exc.DataError, exc.IntegrityError)
 
 
 class RefusedRecordError(Exception):
@@ -81,8 +84,18 @@ class Taking:
     def take(self, record: IntakeRecord) -> None:
         """Store a record and do what it says, if it may. Raises NotYetError, having done nothing."""
         try:
-            _HANDLERS[record.kind](self, record)
-        except (RefusedRecordError, FupanError, KeyError, TypeError, ValueError) as error:
+            with self.tx.begin_nested():  # what the database refuses must not undo the other records
+                _HANDLERS[record.kind](self, record)
+        except (DatabaseDownError, AuditUnavailableError):
+            raise
+        except (
+            RefusedRecordError,
+            FupanError,
+            *_REFUSED_BY_DATABASE,
+            KeyError,
+            TypeError,
+            ValueError,
+        ) as error:
             logger.warning("record %s of %s is refused: %s", record.seq, self.id, type(error).__name__)
             self._event(log.Action.ACCESS_DENIED, record, outcome="denied", reason=f"record:{record.kind}")
         self.tx.execute(
@@ -124,7 +137,6 @@ class Taking:
         newest = max(self.pins, default=0)
         if len(key) != 65 or not newest < generation <= self.row.generation:
             raise RefusedRecordError("a browser key under no newer packet of ours")
-        self.pins[generation] = key
         self.tx.execute(
             insert(browser_key).values(
                 attempt_id=self.id,
@@ -133,6 +145,7 @@ class Taking:
                 address=str(record.body.get("address", "")),
             )
         )
+        self.pins[generation] = key
         self._set_state(AttemptState.CHECKED_IN, AttemptState.INVITED)
         self._event(log.Action.INGEST_PIN, record, details={"generation": generation})
 
@@ -155,13 +168,22 @@ class Taking:
     def consent(self, record: IntakeRecord) -> None:
         statement = self._proven(record, "consent")
         for purpose, granted in statement["choices"].items():
-            self._insert_consent(record, ConsentPurpose(purpose), granted is True, statement)
+            text = (statement["texts"][purpose], statement["language"])
+            self._insert_consent(record, ConsentPurpose(purpose), granted is True, text)
         self._event(log.Action.INGEST_CONSENT, record, details={"choices": statement["choices"]})
 
     def consent_withdrawn(self, record: IntakeRecord) -> None:
         statement = self._proven(record, "withdraw")
         purpose = ConsentPurpose(statement["purpose"])
-        self._insert_consent(record, purpose, False, statement)
+        before = self.tx.execute(
+            select(consent.c.text_sha256, consent.c.language)
+            .where(consent.c.attempt_id == self.id, consent.c.purpose == purpose)
+            .order_by(desc(consent.c.at))
+            .limit(1)
+        ).one_or_none()
+        if before is None:
+            raise RefusedRecordError("there is no consent to withdraw")
+        self._insert_consent(record, purpose, False, (before.text_sha256, before.language))
         self._event(log.Action.INGEST_WITHDRAW, record, details={"purpose": purpose.value})
         if purpose is ConsentPurpose.ANALYSIS:
             self._cancel_analysis(record)
@@ -180,8 +202,9 @@ class Taking:
             self._event(log.Action.ANALYSE_CANCEL, record, reason="consent_withdrawn")
 
     def _insert_consent(
-        self, record: IntakeRecord, purpose: ConsentPurpose, granted: bool, statement: Mapping[str, Any]
+        self, record: IntakeRecord, purpose: ConsentPurpose, granted: bool, text: tuple[str, str]
     ) -> None:
+        """`text`: the SHA-256 of what was shown, and its language."""
         body = record.body
         receipt = {name: body[name] for name in ("generation", "statement", "signature")}
         receipt["browser_key"] = base64.b64encode(self.pins[body["generation"]]).decode()
@@ -191,8 +214,8 @@ class Taking:
                 attempt_id=self.id,
                 purpose=purpose,
                 granted=granted,
-                text_sha256=str(statement.get("texts", {}).get(purpose, "")),
-                language=str(statement.get("language", "")),
+                text_sha256=text[0],
+                language=text[1],
                 at=from_timestamp(record.at),
                 receipt=receipt,
             )

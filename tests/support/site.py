@@ -1,0 +1,141 @@
+"""A whole inside for a test: database, keyholder, intake application and people, driven stage by stage."""
+
+from __future__ import annotations
+
+import datetime as dt
+import email
+import email.policy
+import re
+import secrets
+import uuid
+from dataclasses import dataclass, field
+from email.message import EmailMessage
+from typing import Any
+
+from sqlalchemy import Row, insert, select
+
+from appliance.config import Settings
+from appliance.database import transaction
+from appliance.domain import Competency, Question, Role, User
+from appliance.keyholder.client import Keyholder
+from appliance.packet import Policy
+from appliance.stages import ingest, invite, position
+from appliance.tables import session
+from appliance.transport import transport_of
+from tests.support import factory
+from tests.support.candidate import Candidate, Epoch, flask_call
+from tests.support.worker import run_jobs
+from webui.intake.app import create_app
+
+QUESTIONS = (
+    Question(0, "请介绍一个您最自豪的项目。", 10, 120, "请面向摄像头", "delivery"),
+    Question(0, "您怎样解决一个困难的问题?", 5, 90, "", "problem"),
+)
+COMPETENCIES = (Competency("delivery", "交付能力", 60), Competency("problem", "解决问题", 40))
+
+
+@dataclass
+class Site:
+    """What a test needs at hand. `recruiter` sees every department and is signed in."""
+
+    settings: Settings
+    keyholder: Keyholder
+    department: uuid.UUID = field(init=False)
+    recruiter: User = field(init=False)
+
+    def __post_init__(self) -> None:
+        transport_of(self.settings).install_service_keys(self.keyholder.publics().service_keys)
+        self.department = factory.make_department(self.settings)
+        self.recruiter = factory.make_user(self.settings, Role.RECRUITER)
+        self.sign_in(self.recruiter)
+        self.intake = create_app(self.settings).test_client(use_cookies=False)
+        self._puller = ingest.Puller(self.settings)
+
+    def sign_in(self, user: User) -> None:
+        """A session row for someone, as signing in makes it."""
+        with transaction("staff", self.settings) as tx:
+            tx.execute(
+                insert(session).values(
+                    token_sha256=secrets.token_bytes(32),
+                    id=uuid.UUID(user.session_id),
+                    account_id=user.account_id,
+                    address=user.address,
+                    expires_at=dt.datetime.now(dt.UTC) + dt.timedelta(hours=1),
+                )
+            )
+
+    def position(self, **policy: Any) -> uuid.UUID:
+        form = position.PositionForm(
+            "后端工程师", "zh", QUESTIONS, COMPETENCIES, Policy(**{"analysis": "offered", **policy})
+        )
+        with transaction("staff", self.settings) as tx:
+            return position.create(tx, self.recruiter, self.department, form)
+
+    def invite(self, *people: str, position_id: uuid.UUID | None = None, days: float = 7) -> list[uuid.UUID]:
+        invitees = [invite.Invitee(name, f"{name}@example.com") for name in people or ("ming",)]
+        deadline = dt.datetime.now(dt.UTC) + dt.timedelta(days=days)
+        position_id = position_id or self.position()
+        with transaction("staff", self.settings) as tx:
+            return invite.invite(tx, self.recruiter, position_id, invitees, deadline)
+
+    def mails(self) -> list[EmailMessage]:
+        """Spooled mails, oldest first."""
+        files = sorted(self.settings.spool_folder.glob("*.eml"))
+        return [email.message_from_bytes(file.read_bytes(), policy=email.policy.default) for file in files]
+
+    def link_secret(self, recording: uuid.UUID) -> str:
+        """The secret of the newest link that was mailed for a recording."""
+        for mail in reversed(self.mails()):
+            found = re.search(rf"/i/{recording}#([\w-]+)", mail.get_body(("plain",)).get_content())
+            if found:
+                return found.group(1)
+        raise AssertionError("no link was mailed")
+
+    def browser(self, recording: uuid.UUID) -> Candidate:
+        """A browser that opened the newest link; it has not begun."""
+        return Candidate(flask_call(self.intake), recording, self.link_secret(recording))
+
+    def begun(self, recording: uuid.UUID, *, analysis: bool = True) -> Candidate:
+        browser = self.browser(recording)
+        assert browser.begin()[0] == 200
+        assert browser.consent(analysis=analysis)[0] == 200
+        return browser
+
+    def record(
+        self, browser: Candidate, chunks: list[bytes], *, track: str = "camera", end: bool = True
+    ) -> Epoch:
+        """Seal and upload one epoch."""
+        epoch = browser.epoch(track)
+        bodies = [epoch.chunk(chunk) for chunk in chunks]
+        if end:
+            bodies.append(epoch.end())
+        for body in bodies:
+            assert browser.put(epoch, body)[0] == 201
+        return epoch
+
+    def pull(self) -> None:
+        self._puller.pull()
+
+    def run_jobs(self) -> None:
+        run_jobs(self.settings)
+
+    def row(self, table: Any, recording: uuid.UUID) -> Row[Any]:
+        column = table.c.id if "id" in table.c else table.c.recording_id
+        with transaction("worker", self.settings) as tx:
+            return tx.execute(select(table).where(column == recording)).one()
+
+    def rows(self, table: Any, **equal: Any) -> list[Row[Any]]:
+        with transaction("worker", self.settings) as tx:
+            wanted = [table.c[name] == value for name, value in equal.items()]
+            return list(tx.execute(select(table).where(*wanted)).all())
+
+    def sealed(self, chunks: list[bytes], *, analysis: bool = True) -> uuid.UUID:
+        """A recording that went the whole way to the vault."""
+        [recording] = self.invite(f"c{uuid.uuid4().hex[:6]}")
+        self.run_jobs()
+        browser = self.begun(recording, analysis=analysis)
+        epoch = self.record(browser, chunks)
+        assert browser.finish(epoch)[0] == 200
+        self.pull()
+        self.run_jobs()
+        return recording

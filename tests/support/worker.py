@@ -1,0 +1,31 @@
+"""A real worker on the real queue that ends when nothing is left to run now."""
+
+from __future__ import annotations
+
+import asyncio
+
+import procrastinate
+
+from appliance import jobs
+from appliance.config import Settings
+
+
+def run_jobs(settings: Settings) -> None:
+    """Run every job that may run now, and those that these order, until none is left."""
+
+    async def drain() -> None:
+        connector = procrastinate.PsycopgConnector(
+            conninfo=settings.database_url("worker", driver="postgresql"), min_size=1, max_size=4
+        )
+        with jobs.app.replace_connector(connector):
+            async with jobs.app.open_async():
+                await jobs.app.run_worker_async(
+                    wait=False,
+                    concurrency=1,
+                    delete_jobs="successful",
+                    listen_notify=False,
+                    additional_context={"settings": settings},
+                    install_signal_handlers=False,
+                )
+
+    asyncio.run(drain())
