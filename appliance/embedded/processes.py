@@ -114,7 +114,7 @@ def serves(address: Address, port: int, certificate: Certificate | None) -> bool
     else:
         connection = http.client.HTTPConnection(host, port, timeout=5)
     try:
-        connection.request("GET", "/")
+        connection.request("GET", "/healthz")
         return connection.getresponse().status < 500
     except (OSError, http.client.HTTPException):
         return False
