@@ -62,8 +62,8 @@ def message_of(error: FupanError) -> str:
 
 def answer(error: FupanError) -> Response:
     """The response for an expected failure."""
-    if isinstance(error, UnauthenticatedError) and not wants_json() and "staff.sign_in" in _endpoints():
-        return redirect(url_for("staff.sign_in", next=_here()), 303)  # type: ignore[return-value]
+    if isinstance(error, UnauthenticatedError) and not wants_json() and "session.sign_in" in _endpoints():
+        return redirect(url_for("session.sign_in", next=_here()), 303)  # type: ignore[return-value]
     if error.status >= 500:
         logger.warning("%s %s: %s", g.get("request_id", ""), error.code, error)
     if wants_json():

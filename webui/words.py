@@ -88,6 +88,46 @@ def gap(reason: str) -> str:
     }.get(reason, _("Gap"))
 
 
+def action(action: str) -> str:
+    """An action in words; unknown ones stay as they are written."""
+    return {
+        "position:create": _("created a position"),
+        "position:change": _("changed a position"),
+        "position:close": _("closed a position"),
+        "invite:create": _("invited a candidate"),
+        "invite:send": _("invitation sent"),
+        "invite:replace": _("fresh link sent"),
+        "ingest:pin-browser": _("browser key pinned"),
+        "ingest:consent": _("consent stored"),
+        "ingest:withdraw-consent": _("consent withdrawn"),
+        "ingest:finish": _("interview finished"),
+        "seal:run": _("sealing began"),
+        "seal:done": _("sealed"),
+        "seal:fail": _("sealing failed"),
+        "analyse:run": _("analysis began"),
+        "analyse:done": _("analysed"),
+        "analyse:fail": _("analysis failed"),
+        "analyse:cancel": _("analysis cancelled"),
+        "replay:open": _("opened a replay"),
+        "replay:watch": _("watched"),
+        "replay:close": _("closed a replay"),
+        "session:issue-link": _("sign-in link issued"),
+        "session:sign-in": _("signed in"),
+        "session:sign-out": _("signed out"),
+        "session:kill": _("session ended"),
+        "account:create": _("created an account"),
+        "account:change": _("changed an account"),
+        "assignment:change": _("changed an assignment"),
+        "audit:read": _("exported the log"),
+        "audit:verify": _("verified the chain"),
+        "vault:create": _("vault created"),
+        "vault:lock": _("vault locked"),
+        "vault:unlock": _("vault unlocked"),
+        "vault:check": _("vault checked"),
+        "access:denied": _("was refused"),
+    }.get(action, action)
+
+
 def for_templates() -> dict[str, Any]:
     """The functions above, as templates know them."""
     return {
@@ -96,4 +136,5 @@ def for_templates() -> dict[str, Any]:
         "analysis_word": analysis_state,
         "role_word": role,
         "purpose_word": purpose,
+        "action_word": action,
     }

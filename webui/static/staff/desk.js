@@ -7,7 +7,7 @@ function toast(text, kind = "") {
   box.className = `toast ${kind}`;
   box.setAttribute("role", kind === "stop" ? "alert" : "status");
   box.textContent = text;
-  toasts?.append(box);
+  toasts.append(box);
   setTimeout(() => box.remove(), 8000);
 }
 
@@ -24,7 +24,7 @@ document.addEventListener("click", async (event) => {
 });
 
 document.body.addEventListener("htmx:responseError", (event) => {
-  let message = document.body.dataset.failed;
+  let message = toasts.dataset.failed;
   try {
     message = JSON.parse(event.detail.xhr.responseText).message ?? message;
   } catch {
@@ -32,7 +32,7 @@ document.body.addEventListener("htmx:responseError", (event) => {
   }
   toast(message, "stop");
 });
-document.body.addEventListener("htmx:sendError", () => toast(document.body.dataset.offline, "stop"));
+document.body.addEventListener("htmx:sendError", () => toast(toasts.dataset.offline, "stop"));
 
 // A field that submits its form when it changes, without htmx: filters work with or without scripts.
 for (const select of document.querySelectorAll("select[data-submit]")) {

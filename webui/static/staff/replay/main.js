@@ -125,7 +125,7 @@ async function showDocuments() {
   });
   const heard = read("peaks").then(
     (peaks) => wave.show(peaks, gaps),
-    () => wave.show(null, gaps),
+    () => wave.show(null, gaps), // without peaks the line stays flat; the player is not disturbed
   );
   await Promise.all([said, seen, heard]);
 }

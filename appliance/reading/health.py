@@ -1,0 +1,81 @@
+"""How the site is: database, keyholder and vault, queue, disk, model pack."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, text
+
+from appliance import database
+from appliance.config import Settings
+from appliance.errors import DatabaseDownError, KeyholderDownError
+from appliance.keyholder.client import Keyholder
+
+
+@dataclass(frozen=True)
+class Queue:
+    """Jobs by what they wait for; `oldest_seconds` is the age of the longest-waiting one that is due."""
+
+    waiting: int
+    running: int
+    failed: int
+    oldest_seconds: float | None
+
+
+@dataclass(frozen=True)
+class Health:
+    """`vault` is unlocked, locked or down; `schema` the database's revision or None when it is down."""
+
+    vault: str
+    schema: str | None
+    queue: Queue | None
+    disk_free: int
+    disk_total: int
+    disk_floor: int
+    model_pack: str | None
+
+
+def vault_state(settings: Settings) -> str:
+    """unlocked, locked, or down when the keyholder does not answer."""
+    try:
+        return "locked" if Keyholder(settings).status().locked else "unlocked"
+    except KeyholderDownError:
+        return "down"
+
+
+def health(settings: Settings) -> Health:
+    """Ask every part; a part that is down is a value here, never an error."""
+    disk = shutil.disk_usage(settings.data)
+    active = settings.models_folder / "active"
+    try:
+        schema = database.version(settings)
+        with database.transaction("staff", settings) as tx:
+            queue = _queue(tx)
+    except DatabaseDownError:
+        schema, queue = None, None
+    return Health(
+        vault=vault_state(settings),
+        schema=schema,
+        queue=queue,
+        disk_free=disk.free,
+        disk_total=disk.total,
+        disk_floor=settings.disk_floor_bytes,
+        model_pack=active.resolve().name if active.exists() else None,
+    )
+
+
+def _queue(tx: Connection) -> Queue:
+    row = tx.execute(
+        text(
+            "SELECT count(*) FILTER (WHERE status = 'todo') AS waiting,"
+            " count(*) FILTER (WHERE status = 'doing') AS running,"
+            " count(*) FILTER (WHERE status = 'failed') AS failed,"
+            " (SELECT extract(epoch FROM now() - min(e.at)) FROM procrastinate_events e"
+            "  JOIN procrastinate_jobs j ON j.id = e.job_id"
+            "  WHERE j.status = 'todo' AND e.type = 'deferred'"
+            "  AND (j.scheduled_at IS NULL OR j.scheduled_at <= now())) AS oldest"
+            " FROM procrastinate_jobs"
+        )
+    ).one()
+    return Queue(row.waiting, row.running, row.failed, float(row.oldest) if row.oldest is not None else None)

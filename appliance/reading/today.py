@@ -1,0 +1,60 @@
+"""What the desk opens with: what runs now, what is new, what needs a person."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass
+
+from sqlalchemy import ColumnElement, Connection, exists, select
+from sqlalchemy.sql.elements import BooleanClauseList
+
+from appliance.domain import AnalysisState, AttemptState, RecordingState, User
+from appliance.people.access import attempts_of
+from appliance.reading.interviews import AttemptRow, attempt_row, rows
+from appliance.tables import analysis, attempt, outgoing_mail, recording, replay_view
+
+RECENT = dt.timedelta(days=7)
+LONGEST = 20
+
+
+@dataclass(frozen=True)
+class Today:
+    """Three short lists; each at most LONGEST rows."""
+
+    running: list[AttemptRow]
+    working: list[AttemptRow]
+    new: list[AttemptRow]
+    attention: list[tuple[str, AttemptRow]]
+
+
+def today(tx: Connection, user: User, now: dt.datetime) -> Today:
+    """For one person. `new` are interviews ready to replay that this person has not opened."""
+    recent = recording.c.sealed_at >= now - RECENT
+    unseen = ~exists().where(
+        replay_view.c.recording_id == attempt.c.id, replay_view.c.account_id == user.account_id
+    )
+    sealed = recording.c.state == RecordingState.SEALED
+    in_analysis = analysis.c.state.in_([AnalysisState.QUEUED, AnalysisState.RUNNING])
+    being_recorded = attempt.c.state.in_([AttemptState.RECORDING, AttemptState.CHECKED_IN])
+    failed_mail = exists(
+        select(outgoing_mail.c.id).where(
+            outgoing_mail.c.attempt_id == attempt.c.id, outgoing_mail.c.state == "failed"
+        )
+    )
+    attention = [
+        ("seal", recording.c.state == RecordingState.FAILED),
+        ("analysis", analysis.c.state == AnalysisState.FAILED),
+        ("mail", failed_mail),
+        ("expired", (attempt.c.state == AttemptState.EXPIRED) & (attempt.c.deadline >= now - RECENT)),
+    ]
+    return Today(
+        running=_list(tx, user, being_recorded & (attempt.c.deadline > now)),
+        working=_list(tx, user, (recording.c.state == RecordingState.SEALING) | (sealed & in_analysis)),
+        new=_list(tx, user, sealed & recent & unseen),
+        attention=[(why, row) for why, condition in attention for row in _list(tx, user, condition)],
+    )
+
+
+def _list(tx: Connection, user: User, condition: ColumnElement[bool] | BooleanClauseList) -> list[AttemptRow]:
+    query = rows().where(attempts_of(user), condition).order_by(attempt.c.created_at.desc()).limit(LONGEST)
+    return [attempt_row(row) for row in tx.execute(query)]

@@ -1,0 +1,152 @@
+"""What every staff page needs: settings, navigation by role, one-line messages, list addresses."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlencode
+
+from flask import Flask, Response, current_app, g, make_response, redirect, render_template, request, url_for
+from flask_babel import gettext as _
+
+from appliance.config import Settings
+from appliance.errors import InvalidInputError, NotFoundError
+from appliance.people.roles import allowed
+from webui import words
+from webui.auth import permission_of
+
+
+@dataclass(frozen=True)
+class NavigationItem:
+    """One entry of the main navigation."""
+
+    url: str
+    label: str
+    current: bool
+
+
+@dataclass(frozen=True)
+class ListQuery:
+    """How a list is asked for in its address: filters, sort, page."""
+
+    sort: str
+    descending: bool
+    page: int
+
+    @classmethod
+    def from_request(cls, sort: str, *, descending: bool = True) -> ListQuery:
+        """Read ?sort=&down=&page=; what makes no sense counts as the default."""
+        asked = request.args.get("sort", "")
+        down = request.args.get("down")
+        number = request.args.get("page", "1")
+        return cls(
+            sort=asked or sort,
+            descending=descending if down is None else down == "1",
+            page=int(number) if number.isdecimal() and len(number) < 7 else 1,
+        )
+
+    def url(self, **changes: object) -> str:
+        """This page's address with some parameters changed; a changed sort or filter starts at page 1."""
+        parameters = {key: value for key, value in request.args.items() if value and key != "page"}
+        for key, value in changes.items():
+            parameters[key] = str(int(value)) if isinstance(value, bool) else str(value)
+        return f"{request.path}?{urlencode(parameters)}"
+
+
+def settings() -> Settings:
+    """The site's settings."""
+    found: Settings = current_app.extensions["fupan_settings"]
+    return found
+
+
+def install(app: Flask) -> None:
+    """Template functions of the staff pages."""
+
+    @app.context_processor
+    def common() -> dict[str, Any]:
+        return {
+            "navigation": navigation(),
+            "get_flashed": flashed,
+            "language_url": language_url,
+            "may": may,
+            **words.for_templates(),
+        }
+
+
+def navigation() -> list[NavigationItem]:
+    """The pages that the signed-in person's role may open."""
+    entries = [
+        ("today.page", _("Today")),
+        ("positions.index", _("Positions")),
+        ("candidates.index", _("Candidates")),
+        ("access_log.index", _("Access log")),
+        ("accounts.index", _("Accounts")),
+        ("health.page", _("Health")),
+    ]
+    here = (request.blueprint or "").split(".")[0]
+    items = []
+    for endpoint, label in entries:
+        if may(endpoint):
+            items.append(NavigationItem(url_for(endpoint), label, endpoint.split(".")[0] == here))
+    return items
+
+
+def may(endpoint: str) -> bool:
+    """Whether the signed-in person's role may call an endpoint, so that no page offers what it refuses."""
+    user = g.get("user")
+    permission = permission_of(current_app, endpoint)
+    return user is not None and permission is not None and allowed(user.role, permission)
+
+
+def language_url(lang: str) -> str:
+    """The present page in another language."""
+    if request.method != "GET":
+        return f"/?lang={lang}"
+    return f"{request.path}?{urlencode({**request.args.to_dict(), 'lang': lang})}"
+
+
+def flashed() -> list[tuple[str, str]]:
+    """The message that the page before asked for by ?done=CODE; codes only, never text."""
+    messages = {
+        "position-saved": _("The position is saved."),
+        "position-closed": _("The position is closed. Interviews that were invited go on."),
+        "invited-again": _("A fresh link is on its way. The earlier link stops working."),
+        "account-saved": _("The account is saved."),
+        "account-disabled": _("The account is disabled. Its sessions have ended."),
+        "account-enabled": _("The account is enabled."),
+        "signed-out": _("You are signed out."),
+        "chain-checked": _("The chain was checked just now."),
+        "view-closed": _("The replay is closed. What you watched is on the access log."),
+    }
+    text = messages.get(request.args.get("done", ""))
+    return [("safe", text)] if text else []
+
+
+def page(template: str, status: int = 200, **values: Any) -> Response:
+    """Render a staff page."""
+    response = make_response(render_template(template, **values))
+    response.status_code = status
+    return response
+
+
+def go(endpoint: str, done: str | None = None, **values: Any) -> Response:
+    """After a change: see the result by GET."""
+    response: Any = redirect(url_for(endpoint, **values, **({"done": done} if done else {})), 303)
+    return response  # type: ignore[no-any-return]
+
+
+def as_uuid(text: str | None) -> uuid.UUID:
+    """An id from a form. Raises NotFoundError for anything else."""
+    try:
+        return uuid.UUID(text or "")
+    except ValueError:
+        raise NotFoundError() from None
+
+
+def whole_number(text: str | None, what: str) -> int:
+    """A whole number from a form. Raises InvalidInputError naming the field."""
+    tidy = (text or "").strip()
+    if not tidy.isdecimal() or len(tidy) > 9:
+        raise InvalidInputError("%(what)s must be a whole number.", what=what)
+    return int(tidy)

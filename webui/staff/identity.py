@@ -1,0 +1,67 @@
+"""Whose session a request is: the cookie's token, looked up for every request, never kept."""
+
+from __future__ import annotations
+
+from flask import Flask, Response, g, request
+
+from appliance.audit import log
+from appliance.config import Settings
+from appliance.domain import User
+from appliance.people import sessions
+from appliance.people.roles import Permission
+
+
+class Identity:
+    """Sessions of the staff application, by one cookie that scripts and other sites never see."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.secure = settings.staff_url.startswith("https:")
+        self.cookie = "__Host-fupan" if self.secure else "fupan"
+
+    @property
+    def token(self) -> str:
+        """The request's token, or nothing."""
+        return request.cookies.get(self.cookie, "")
+
+    def load(self) -> User | None:
+        """The person whose live session this is."""
+        token = self.token
+        return sessions.load(token, address(), self.settings) if token else None
+
+    def begin(self, response: Response, token: str) -> None:
+        """Hand a fresh session to the browser; it ends with the browser or at the absolute limit."""
+        response.set_cookie(
+            self.cookie,
+            token,
+            max_age=int(self.settings.timing.session_absolute),
+            httponly=True,
+            secure=self.secure,
+            samesite="Lax",
+        )
+
+    def end(self, response: Response) -> None:
+        """Take the cookie back."""
+        response.delete_cookie(self.cookie, httponly=True, secure=self.secure, samesite="Lax")
+
+    def denied(self, user: User, permission: Permission) -> None:
+        """Put a refused page on the log, in a transaction of its own."""
+        log.denied(
+            log.Action.ACCESS_DENIED,
+            log.Actor.of(user),
+            "page",
+            request.endpoint or "",
+            f"role does not hold {permission.value}",
+            settings=self.settings,
+        )
+
+
+def install(app: Flask) -> None:
+    """Give the app its identity."""
+    app.extensions["fupan_identity"] = Identity(app.extensions["fupan_settings"])
+    app.before_request(lambda: g.setdefault("user", None))
+
+
+def address() -> str:
+    """Where the request came from."""
+    return request.remote_addr or ""

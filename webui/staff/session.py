@@ -1,0 +1,90 @@
+"""Signing in and out. A one-time link is used by pressing a button, never by merely opening it."""
+
+from __future__ import annotations
+
+from flask import Blueprint, Response, current_app, redirect, request
+
+from appliance.errors import UnauthenticatedError
+from appliance.people import sessions
+from appliance.people.roles import Permission
+from webui.auth import public, requires
+from webui.errors import message_of
+from webui.staff import desk
+from webui.staff.identity import Identity, address
+
+blueprint = Blueprint("session", __name__)
+
+
+@blueprint.get("/sign-in")
+@public
+def sign_in() -> Response:
+    """The form; someone who is signed in goes on."""
+    if _identity().load() is not None:
+        return _go_on()
+    return desk.page("staff/sign_in.html", next=_next(), username="", error=None)
+
+
+@blueprint.post("/sign-in")
+@public
+def sign_in_by_password() -> Response:
+    """Check name and password."""
+    username = request.form.get("username", "")
+    password = request.form.get("password", "")
+    try:
+        found = sessions.sign_in_by_password(username, password, address(), desk.settings())
+    except UnauthenticatedError as error:
+        message = message_of(error)
+        return desk.page("staff/sign_in.html", 401, next=_next(), username=username, error=message)
+    return _begin(found)
+
+
+@blueprint.get("/sign-in/<token>")
+@public
+def link(token: str) -> Response:
+    """What a one-time link opens: a page with a button. Nothing is used up by looking."""
+    return desk.page("staff/sign_in_link.html", token=token, error=None)
+
+
+@blueprint.post("/sign-in/<token>")
+@public
+def sign_in_by_link(token: str) -> Response:
+    """Use the link."""
+    try:
+        found = sessions.sign_in_by_link(token, address(), desk.settings())
+    except UnauthenticatedError as error:
+        return desk.page("staff/sign_in_link.html", 401, token=token, error=message_of(error))
+    return _begin(found)
+
+
+@blueprint.post("/sign-out")
+@requires(Permission.SESSION_OWN)
+def sign_out() -> Response:
+    """End this session."""
+    identity = _identity()
+    sessions.sign_out(identity.token, address(), desk.settings())
+    response = desk.go("session.sign_in", done="signed-out")
+    identity.end(response)
+    return response
+
+
+def _identity() -> Identity:
+    found: Identity = current_app.extensions["fupan_identity"]
+    return found
+
+
+def _begin(found: sessions.SignedIn) -> Response:
+    response = _go_on()
+    _identity().begin(response, found.token)
+    return response
+
+
+def _go_on() -> Response:
+    response: Response = redirect(_next() or "/", 303)  # type: ignore[assignment]  # werkzeug's base class
+    return response
+
+
+def _next() -> str:
+    """Where they wanted to go: a path of ours or nothing."""
+    wanted = request.values.get("next", "")
+    safe = wanted.startswith("/") and not wanted.startswith(("//", "/\\")) and "\n" not in wanted
+    return wanted if safe else ""
