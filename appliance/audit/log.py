@@ -31,6 +31,7 @@ from appliance.errors import AuditUnavailableError
 from appliance.tables import audit_event, audit_head
 
 START = bytes(32)
+LIMIT_SECONDS = 2
 PAGE = 5000
 
 
@@ -139,8 +140,11 @@ def append(
     reason: str | None = None,
     details: Mapping[str, Any] | None = None,
 ) -> AuditEvent:
-    """Write one event into the caller's transaction, as its last statement (it holds the chain's head
-    until COMMIT). Raises AuditUnavailableError when it cannot be written within two seconds."""
+    """Write one event into the caller's transaction, as its last statement: it holds the chain's head until
+    COMMIT, and what follows it has two seconds a statement as well.
+
+    Raises AuditUnavailableError when it cannot be written within two seconds.
+    """
     event_id = uuid.uuid4()
     event: dict[str, Any] = {
         "id": str(event_id),
@@ -154,6 +158,8 @@ def append(
     if details:
         event["details"] = dict(details)
     try:
+        # A bound on the whole call: behind other waiters, one lock alone may be waited for twice.
+        tx.execute(text(f"SET LOCAL statement_timeout = '{LIMIT_SECONDS}s'"))
         row = tx.execute(
             text("SELECT seq, hash FROM audit_append(:event)"), {"event": canonical(event)}
         ).one()

@@ -17,9 +17,8 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-from sqlalchemy import NullPool, create_engine, text
+from sqlalchemy import Connection, NullPool, create_engine, make_url, text
 
 from appliance import database
 from appliance.config import DATABASE_ROLES, Database, Settings
@@ -76,8 +75,10 @@ class Cluster:
             connection.execute(text(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)'))
 
     @contextlib.contextmanager
-    def superuser(self) -> Iterator[Any]:
-        engine = create_engine(self.superuser_url, poolclass=NullPool, isolation_level="AUTOCOMMIT")
+    def superuser(self, database: str = "postgres") -> Iterator[Connection]:
+        """A connection that the product never has."""
+        url = make_url(self.superuser_url).set(database=database)
+        engine = create_engine(url, poolclass=NullPool, isolation_level="AUTOCOMMIT")
         with engine.connect() as connection:
             yield connection
 
