@@ -56,7 +56,6 @@ class Action(enum.StrEnum):
     ANALYSE_FAIL = "analyse:fail"
     ANALYSE_CANCEL = "analyse:cancel"
     REPLAY_OPEN = "replay:open"
-    REPLAY_WATCH = "replay:watch"
     REPLAY_CLOSE = "replay:close"
     SESSION_LINK = "session:issue-link"
     SESSION_SIGN_IN = "session:sign-in"
@@ -67,10 +66,6 @@ class Action(enum.StrEnum):
     ASSIGNMENT_CHANGE = "assignment:change"
     AUDIT_READ = "audit:read"
     AUDIT_VERIFY = "audit:verify"
-    VAULT_CREATE = "vault:create"
-    VAULT_LOCK = "vault:lock"
-    VAULT_UNLOCK = "vault:unlock"
-    VAULT_CHECK = "vault:check"
     ACCESS_DENIED = "access:denied"
 
 

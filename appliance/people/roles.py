@@ -38,9 +38,6 @@ class Permission(enum.StrEnum):
     AUDIT_VERIFY = "audit:verify"
 
 
-# Permissions that let someone see or hear a candidate; no administrator ever holds one.
-SHOWS_RECORDINGS = frozenset({Permission.RECORDING_LIST, Permission.RECORDING_REPLAY})
-
 ADMINISTRATORS = frozenset({Role.SYSTEM_ADMIN, Role.SECURITY_ADMIN, Role.AUDITOR})
 
 _SIGNED_IN = frozenset({Permission.PUBLIC, Permission.SESSION_OWN})

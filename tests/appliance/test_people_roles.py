@@ -9,7 +9,6 @@ from appliance.domain import Role
 from appliance.people.roles import (
     ADMINISTRATORS,
     ROLE_PERMISSIONS,
-    SHOWS_RECORDINGS,
     Permission,
     allowed,
 )
@@ -22,7 +21,8 @@ ABOUT_CANDIDATES = {
     Permission.INVITATION_SEND,
     Permission.ASSIGNMENT_WRITE,
     Permission.ANALYSIS_RUN,
-    *SHOWS_RECORDINGS,
+    Permission.RECORDING_LIST,
+    Permission.RECORDING_REPLAY,
 }
 
 
