@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, Row, Select, func, insert, select, update
 
 from appliance import jobs, notify, packet, texts
 from appliance.audit import log
@@ -46,13 +46,19 @@ class Invitee:
 
 
 def invite(
-    tx: Connection, user: User, position_id: uuid.UUID, people: Sequence[Invitee], deadline: datetime
+    tx: Connection,
+    user: User,
+    position_id: uuid.UUID,
+    people: Sequence[Invitee],
+    deadline: datetime,
+    mail: bool = True,
 ) -> list[uuid.UUID]:
     """Invite people to a position, all or none; returns their attempts' ids in the same order.
 
-    `deadline` is when recording ends (aware). Someone known in the department by the same address gets a
-    further attempt, unless one of theirs at this position is still open. Raises InvalidInputError naming
-    the row, ConflictError for a closed position.
+    Without `mail` nothing is sent: `link_in_hand` gives the link. `deadline` is when recording ends
+    (aware). Someone known in the department by the same address gets a further attempt, unless one of
+    theirs at this position is still open. Raises InvalidInputError naming the row, ConflictError for a
+    closed position.
     """
     known = access.get_position_for(tx, user, position_id, Permission.INVITATION_SEND)
     if known.closed_at is not None:
@@ -61,7 +67,7 @@ def invite(
     tidy = _checked(people)
     snapshot = snapshot_of(tx, position_id)
     made = [_make_attempt(tx, known.department_id, position_id, each, deadline, snapshot) for each in tidy]
-    for attempt_id in made:
+    for attempt_id in made if mail else ():
         notify.queue_invitation(tx, attempt_id, "invite")
     for attempt_id in made:
         log.append(tx, log.Action.INVITE_CREATE, log.Actor.of(user), "attempt", attempt_id)
@@ -212,13 +218,11 @@ def send_invitation(work: jobs.Work, mail: str) -> None:
     Run twice, it does nothing once the mail is noted as sent; before that, the next run takes a new
     generation and secret, and the last mail that arrives holds the link that works.
     """
-    prepared = _prepare(work.settings, uuid.UUID(mail))
+    mail_id = uuid.UUID(mail)
+    prepared = _prepare(work.settings, mail_id)
     if prepared is None:
         return
-    secret = packet.new_secret()
-    issued = _packet(work.settings, prepared, secret)
-    envelope = Keyholder(work.settings).sign("packet", issued.statement())
-    transport_of(work.settings).put_packet(envelope)
+    issued, link = _issue(work.settings, prepared)
     message = notify.compose_invitation(
         work.settings,
         notify.Invitation(
@@ -226,7 +230,7 @@ def send_invitation(work: jobs.Work, mail: str) -> None:
             email=prepared.email,
             language=issued.language,
             title=issued.title,
-            link=packet.link(work.settings.intake_url, prepared.attempt_id, secret),
+            link=link,
             deadline=issued.deadline,
             guide=issued.guide,
             reason=prepared.reason,
@@ -235,16 +239,29 @@ def send_invitation(work: jobs.Work, mail: str) -> None:
     try:
         notify.send(work.settings, message)
     except notify.MailError as error:
-        _note_failed(work.settings, prepared, error, last=work.last)
+        _note_failed(work.settings, mail_id, error, last=work.last)
         raise
-    _note_sent(work.settings, prepared)
+    _note_sent(work.settings, mail_id, prepared)
+
+
+def link_in_hand(settings: Settings, attempt_id: uuid.UUID) -> str:
+    """A fresh link to show instead of mailing it, on the command line; ends every earlier link.
+
+    Raises ConflictError when the interview is over.
+    """
+    with transaction("worker", settings) as tx:
+        row = tx.execute(_one_attempt().where(attempt.c.id == attempt_id).with_for_update(of=attempt)).one()
+        if row.state not in OPEN_STATES or row.deadline <= datetime.now(UTC):
+            raise ConflictError("This interview is over, so there is no link to it any more.")
+        prepared = _take_generation(tx, row, "shown")
+        _note_invited(tx, prepared)
+    return _issue(settings, prepared)[1]
 
 
 @dataclass(frozen=True)
 class _Prepared:
-    """A mail to be sent, with the generation it takes."""
+    """A link to be issued, with the generation it takes and why."""
 
-    mail_id: uuid.UUID
     reason: str
     attempt_id: uuid.UUID
     generation: int
@@ -258,19 +275,9 @@ def _prepare(settings: Settings, mail_id: uuid.UUID) -> _Prepared | None:
     """Take the attempt's next generation; None when there is nothing to send any more."""
     with transaction("worker", settings) as tx:
         row = tx.execute(
-            select(
-                outgoing_mail.c.state.label("mail_state"),
-                outgoing_mail.c.kind,
-                attempt.c.id,
-                attempt.c.state,
-                attempt.c.generation,
-                attempt.c.deadline,
-                attempt.c.snapshot,
-                candidate.c.name,
-                candidate.c.email,
-            )
-            .join(attempt, attempt.c.id == outgoing_mail.c.attempt_id)
-            .join(candidate, candidate.c.id == attempt.c.candidate_id)
+            _one_attempt()
+            .add_columns(outgoing_mail.c.state.label("mail_state"), outgoing_mail.c.kind)
+            .join(outgoing_mail, outgoing_mail.c.attempt_id == attempt.c.id)
             .where(outgoing_mail.c.id == mail_id)
             .with_for_update(of=[outgoing_mail, attempt])
         ).one()
@@ -279,12 +286,35 @@ def _prepare(settings: Settings, mail_id: uuid.UUID) -> _Prepared | None:
         if row.state not in OPEN_STATES or row.deadline <= datetime.now(UTC):
             _set_mail(tx, mail_id, state="failed", reason="over")
             return None
-        generation = row.generation + 1
-        tx.execute(update(attempt).where(attempt.c.id == row.id).values(generation=generation))
         _set_mail(tx, mail_id, tries=outgoing_mail.c.tries + 1)
-        return _Prepared(
-            mail_id, row.kind, row.id, generation, row.deadline, row.snapshot, row.name, row.email
-        )
+        return _take_generation(tx, row, row.kind)
+
+
+def _one_attempt() -> Select[Any]:
+    """An attempt with whom it is of; the caller adds which."""
+    return select(
+        attempt.c.id,
+        attempt.c.state,
+        attempt.c.generation,
+        attempt.c.deadline,
+        attempt.c.snapshot,
+        candidate.c.name,
+        candidate.c.email,
+    ).join(candidate, candidate.c.id == attempt.c.candidate_id)
+
+
+def _take_generation(tx: Connection, row: Row[Any], reason: str) -> _Prepared:
+    generation = row.generation + 1
+    tx.execute(update(attempt).where(attempt.c.id == row.id).values(generation=generation))
+    return _Prepared(reason, row.id, generation, row.deadline, row.snapshot, row.name, row.email)
+
+
+def _issue(settings: Settings, prepared: _Prepared) -> tuple[packet.Packet, str]:
+    """Put a packet with a new secret before intake; returns it and the link, the secret's only copy."""
+    secret = packet.new_secret()
+    issued = _packet(settings, prepared, secret)
+    transport_of(settings).put_packet(Keyholder(settings).sign("packet", issued.statement()))
+    return issued, packet.link(settings.intake_url, prepared.attempt_id, secret)
 
 
 def _packet(settings: Settings, prepared: _Prepared, secret: str) -> packet.Packet:
@@ -312,29 +342,32 @@ def _packet(settings: Settings, prepared: _Prepared, secret: str) -> packet.Pack
     )
 
 
-def _note_sent(settings: Settings, prepared: _Prepared) -> None:
-    now = datetime.now(UTC)
-    action = log.Action.INVITE_SEND if prepared.reason == "invite" else log.Action.INVITE_REPLACE
+def _note_sent(settings: Settings, mail_id: uuid.UUID, prepared: _Prepared) -> None:
     with transaction("worker", settings) as tx:
-        tx.execute(update(attempt).where(attempt.c.id == prepared.attempt_id).values(invited_at=now))
-        _set_mail(tx, prepared.mail_id, state="sent", sent_at=now)
-        log.append(
-            tx,
-            action,
-            log.Actor.unit("worker"),
-            "attempt",
-            prepared.attempt_id,
-            reason=prepared.reason,
-            details={"generation": prepared.generation},
-        )
+        _set_mail(tx, mail_id, state="sent", sent_at=datetime.now(UTC))
+        _note_invited(tx, prepared)
 
 
-def _note_failed(settings: Settings, prepared: _Prepared, error: notify.MailError, *, last: bool) -> None:
+def _note_invited(tx: Connection, prepared: _Prepared) -> None:
+    first = prepared.reason in ("invite", "shown")
+    action = log.Action.INVITE_SEND if first else log.Action.INVITE_REPLACE
+    known = attempt.c.id == prepared.attempt_id
+    tx.execute(update(attempt).where(known).values(invited_at=datetime.now(UTC)))
+    log.append(
+        tx,
+        action,
+        log.Actor.unit("worker"),
+        "attempt",
+        prepared.attempt_id,
+        reason=prepared.reason,
+        details={"generation": prepared.generation},
+    )
+
+
+def _note_failed(settings: Settings, mail_id: uuid.UUID, error: notify.MailError, *, last: bool) -> None:
     """Say on the mail's row what the relay said, so that staff see it while the job tries again."""
     with transaction("worker", settings) as tx:
-        _set_mail(
-            tx, prepared.mail_id, reason=str(error.params["what"]), **({"state": "failed"} if last else {})
-        )
+        _set_mail(tx, mail_id, reason=str(error.params["what"]), **({"state": "failed"} if last else {}))
 
 
 def _set_mail(tx: Connection, mail_id: uuid.UUID, **values: Any) -> None:
