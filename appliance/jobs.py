@@ -206,7 +206,6 @@ async def _run_workers(settings: Settings, stop: asyncio.Event) -> None:
     """One connected life of the workers: ends at `stop` or when one of them loses the database."""
     connector = procrastinate.PsycopgConnector(
         conninfo=settings.database_url("worker", driver="postgresql"),
-        check=psycopg_pool.AsyncConnectionPool.check_connection,
         min_size=1,
         max_size=8,
     )

@@ -3,6 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
 
 import procrastinate
 
@@ -29,3 +37,29 @@ def run_jobs(settings: Settings) -> None:
                 )
 
     asyncio.run(drain())
+
+
+@contextlib.contextmanager
+def worker_process(settings: Settings) -> Iterator[subprocess.Popen[bytes]]:
+    """`fupan worker` as a process of its own, killed at the end of the block if it still runs."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", "from appliance.cli import main; main()", "worker"],
+        env={**os.environ, "FUPAN_CONFIG": str(settings.data / "fupan.toml")},
+        stdout=subprocess.DEVNULL,
+        stderr=(settings.data / "worker.log").open("ab"),
+        start_new_session=True,
+    )
+    try:
+        yield process
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def until(true: Callable[[], object], seconds: float = 30.0) -> None:
+    """Wait for another process to have done something that leaves no event here."""
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, "it did not happen in time"
+        threading.Event().wait(0.05)

@@ -1,0 +1,158 @@
+"""The clock: APScheduler decides when recurring jobs run, and only puts them into the queue.
+
+Several schedulers may run; the one that holds an advisory lock in PostgreSQL leads, and another takes over
+within LEAD_SECONDS of its end. When each rare job last ran is kept in a file, so that a start after a
+standstill catches up once, not as often as it missed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import signal
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import FrameType
+
+from apscheduler.schedulers.background import BackgroundScheduler
+from sqlalchemy import Connection, exc, text
+
+from appliance import jobs
+from appliance.config import Settings
+from appliance.database import engine, transaction
+from appliance.errors import DatabaseDownError
+from appliance.intake_folder import write_durably
+
+logger = logging.getLogger(__name__)
+
+LOCK_NAME = "fupan scheduler"
+LEAD_SECONDS = 5.0
+RARE_SECONDS = 30.0  # jobs at least this far apart are remembered over a restart
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One recurring job, `every` so many seconds."""
+
+    task: str
+    every: float
+
+
+def entries(settings: Settings) -> tuple[Entry, ...]:
+    """What runs on this site."""
+    return (
+        Entry("ingest_pull", settings.timing.pull),
+        Entry("rerun_stalled", 30.0),
+        Entry("expire_attempts", 60.0),
+    )
+
+
+def main(settings: Settings) -> None:
+    """Run until SIGTERM or SIGINT."""
+    stop = threading.Event()
+
+    def end(_number: int, _frame: FrameType | None) -> None:
+        stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, end)
+    run(settings, stop)
+
+
+def run(settings: Settings, stop: threading.Event) -> None:
+    """Lead whenever nobody else does, until `stop`; outlives the database being away."""
+    while not stop.is_set():
+        try:
+            with engine("worker", settings).connect() as connection:
+                if _may_lead(connection):
+                    _lead(settings, connection, stop)
+        except (exc.DBAPIError, DatabaseDownError) as error:
+            logger.warning("the database does not answer (%s); trying again", type(error).__name__)
+        stop.wait(LEAD_SECONDS)
+
+
+def _may_lead(connection: Connection) -> bool:
+    """Take the lock for as long as this connection lives."""
+    with connection.begin():
+        return bool(
+            connection.scalar(text("SELECT pg_try_advisory_lock(hashtext(:name))"), {"name": LOCK_NAME})
+        )
+
+
+def _lead(settings: Settings, connection: Connection, stop: threading.Event) -> None:
+    logger.info("leading")
+    scheduler = BackgroundScheduler(timezone=UTC)
+    memory = LastRuns(settings.run_folder / "schedule.json")
+    for entry in entries(settings):
+        scheduler.add_job(
+            _enqueuer(settings, entry, memory),
+            "interval",
+            seconds=entry.every,
+            next_run_time=_first_run(entry, memory),
+            coalesce=True,
+            max_instances=1,
+            misfire_grace_time=None,
+        )
+    scheduler.start()
+    try:
+        # The lock dies with its connection, and with it the right to lead.
+        while not stop.wait(LEAD_SECONDS):
+            with connection.begin():
+                connection.execute(text("SELECT 1"))
+    finally:
+        scheduler.shutdown()
+        with contextlib.suppress(exc.DBAPIError):
+            connection.invalidate()
+
+
+def _first_run(entry: Entry, memory: LastRuns) -> datetime:
+    """Now, if a turn was missed or nothing is known; else when the next turn is due."""
+    now = datetime.now(UTC)
+    last = memory.get(entry.task)
+    return now if last is None else max(now, last + timedelta(seconds=entry.every))
+
+
+def _enqueuer(settings: Settings, entry: Entry, memory: LastRuns) -> Callable[[], None]:
+    def run_once() -> None:
+        try:
+            with transaction("worker", settings) as tx:
+                jobs.enqueue(tx, entry.task)
+        except DatabaseDownError:
+            logger.warning("%s was not enqueued: the database does not answer", entry.task)
+            return
+        if entry.every >= RARE_SECONDS:
+            memory.set(entry.task, datetime.now(UTC))
+
+    return run_once
+
+
+class LastRuns:
+    """When each rare job was last enqueued. A file that is lost or unreadable means: never."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._guard = threading.Lock()
+        self._at = self._read()
+
+    def get(self, task: str) -> datetime | None:
+        """The last time (UTC), or None. A time in the future, from a clock that was set back, is none."""
+        at = self._at.get(task)
+        return datetime.fromtimestamp(at, UTC) if at is not None and at <= time.time() else None
+
+    def set(self, task: str, at: datetime) -> None:
+        """Remember a run."""
+        with self._guard:
+            self._at[task] = at.timestamp()
+            write_durably(self._path, json.dumps(self._at).encode())
+
+    def _read(self) -> dict[str, float]:
+        try:
+            found = json.loads(self._path.read_text(encoding="utf-8"))
+            return {str(task): float(at) for task, at in found.items()}
+        except (OSError, ValueError, AttributeError, TypeError):
+            return {}
