@@ -21,7 +21,7 @@ from appliance.config import Settings
 from appliance.database import transaction
 from appliance.domain import AttemptState, Limits, Question, RecordingState, ScreenPolicy, User
 from appliance.errors import ConflictError, InvalidInputError
-from appliance.keyholder.client import Keyholder
+from appliance.keyholder.client import Keyholder, Publics
 from appliance.people import access
 from appliance.people.roles import Permission
 from appliance.tables import attempt, candidate, department, outgoing_mail, position, question, recording
@@ -312,14 +312,23 @@ def _take_generation(tx: Connection, row: Row[Any], reason: str) -> _Prepared:
 def _issue(settings: Settings, prepared: _Prepared) -> tuple[packet.Packet, str]:
     """Put a packet with a new secret before intake; returns it and the link, the secret's only copy."""
     secret = packet.new_secret()
-    issued = _packet(settings, prepared, secret)
-    transport_of(settings).put_packet(Keyholder(settings).sign("packet", issued.statement()))
+    keyholder, transport = Keyholder(settings), transport_of(settings)
+    publics = keyholder.publics()
+    issued = _packet(settings, publics, prepared, secret)
+    envelope = keyholder.sign("packet", issued.statement())
+    try:
+        transport.put_packet(envelope)
+    except packet.PacketError as error:
+        if error.kind != "unknown_key":
+            raise
+        # The first packet of a site: intake does not know yet whose signature to trust.
+        transport.install_service_keys(publics.service_keys)
+        transport.put_packet(envelope)
     return issued, packet.link(settings.intake_url, prepared.attempt_id, secret)
 
 
-def _packet(settings: Settings, prepared: _Prepared, secret: str) -> packet.Packet:
+def _packet(settings: Settings, publics: Publics, prepared: _Prepared, secret: str) -> packet.Packet:
     snapshot = prepared.snapshot
-    publics = Keyholder(settings).publics()
     policy = dict(snapshot["policy"])
     policy["screen"] = ScreenPolicy(policy["screen"])
     return packet.Packet(

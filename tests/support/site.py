@@ -21,7 +21,6 @@ from appliance.keyholder.client import Keyholder
 from appliance.packet import Policy
 from appliance.stages import ingest, invite, position
 from appliance.tables import session
-from appliance.transport import transport_of
 from tests.support import factory
 from tests.support.candidate import Candidate, Epoch, flask_call
 from tests.support.worker import run_jobs
@@ -44,7 +43,6 @@ class Site:
     recruiter: User = field(init=False)
 
     def __post_init__(self) -> None:
-        transport_of(self.settings).install_service_keys(self.keyholder.publics().service_keys)
         self.department = factory.make_department(self.settings)
         self.recruiter = factory.make_user(self.settings, Role.RECRUITER)
         self.sign_in(self.recruiter)
