@@ -95,11 +95,14 @@ def _open_or_create(path: Path, flags: int) -> int:
 class Temporary:
     """A file under a temporary name that `commit` gives its own name to, or `discard` removes.
 
-    It holds the file's lock, so that `remove_leftovers` can tell a crashed writer's file from a live one's.
+    It holds the file's lock, which tells a live writer's file from a crashed one's; making a new one removes
+    what crashed writers left in the same folder.
     """
 
     def __init__(self, path: Path) -> None:
         ensure_folder(path.parent)
+        for leftover in leftovers(path.parent):
+            leftover.unlink(missing_ok=True)
         self.path = path
         self.temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}{TEMPORARY_SUFFIX}")
         with room_errors():
@@ -182,11 +185,3 @@ def leftovers(folder: Path) -> list[Path]:
             finally:
                 os.close(fd)
     return found
-
-
-def remove_leftovers(folder: Path) -> list[Path]:
-    """Remove what crashed writers left in this folder; return what was removed."""
-    removed = leftovers(folder)
-    for path in removed:
-        path.unlink(missing_ok=True)
-    return removed

@@ -174,9 +174,7 @@ class Vault:
 
     def begin(self, recording_id: uuid.UUID, kind: str, name: str) -> Draft:
         """Start a file. What a crashed writer left in its folder is removed first."""
-        path = self.path(recording_id, kind, name)
-        disk.remove_leftovers(path.parent)
-        return Draft(path, recording_id, kind, name)
+        return Draft(self.path(recording_id, kind, name), recording_id, kind, name)
 
     def recordings(self) -> Iterator[uuid.UUID]:
         """Every recording with a folder here, sorted; with `list`, enough to rebuild lost rows."""

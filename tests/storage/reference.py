@@ -1,6 +1,7 @@
 """A second, independent reading of docs/vault_format.md, by pycryptodome alone.
 
-It opens sealed files, epochs and key records, and shares no code with `storage`. Where the two disagree, one of them is wrong.
+It opens sealed files, epochs and key records, and shares no code with `storage`. Where the two disagree,
+one of them is wrong.
 """
 
 from __future__ import annotations
