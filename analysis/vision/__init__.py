@@ -1,0 +1,1 @@
+"""Vision: is somebody in the picture, and how many. No identity, no template, no expression."""

@@ -1,0 +1,178 @@
+"""Whisper on onnxruntime: greedy decoding with timestamps over windows of speech."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..inference import open_session
+from ..language import simplified
+from ..model_pack import ModelPack
+from ..signals import Segment
+from .mel import log_mel
+from .vocabulary import SECONDS_A_STEP, Vocabulary
+from .windows import Heard, Window
+
+THREADS = 2
+LANGUAGES = ("zh", "en")
+MOST_TOKENS = 220
+LATEST_FIRST_TIMESTAMP = 1.0  # seconds
+NO_SPEECH = 0.6
+UNLIKELY = -1.0  # mean log probability of a text that is dropped when no speech is likely too
+LONGEST_REPEAT, FEWEST_REPEATS, FEWEST_REPEATED_TOKENS = 24, 4, 8
+
+
+@dataclass
+class Decoded:
+    """What the decoder made of one window: tokens, the log probability of each, and if it was speech."""
+
+    tokens: list[int]
+    log_probabilities: list[float]
+    no_speech: float
+
+
+class WhisperEngine:
+    """One loaded model. `language` is `zh`, `en` or `auto` (decided by the first window with speech)."""
+
+    name = "whisper-onnx"
+
+    def __init__(self, pack: ModelPack, language: str) -> None:
+        self._encoder = open_session(pack.path("whisper/encoder.int8.onnx"), THREADS)
+        self._decoder = open_session(pack.path("whisper/decoder.int8.onnx"), THREADS)
+        self._words = Vocabulary(pack.path("whisper/vocabulary.json"))
+        self._cross = [output.name for output in self._encoder.get_outputs()]
+        shape = next(i.shape for i in self._decoder.get_inputs() if i.name == "past_k")
+        self._empty = np.zeros((shape[0], 1, shape[2], 0, shape[4]), np.float32)
+        self._never = self._never_tokens()
+        self.language = language
+
+    def _never_tokens(self) -> np.ndarray:
+        named = [number for number in self._words.special.values() if number != self._words.end]
+        return np.array(sorted({*self._words.suppress, *named}))
+
+    def transcribe(self, heard: Iterable[Heard]) -> Iterator[list[Segment]]:
+        """The segments of each window; see SpeechEngine."""
+        for one in heard:
+            decoded = self._decode(one)
+            mean = float(np.mean(decoded.log_probabilities)) if decoded.tokens else UNLIKELY
+            if decoded.no_speech > NO_SPEECH and mean <= UNLIKELY:
+                yield []
+            else:
+                yield self._segments(decoded, one.window)
+
+    def _decode(self, heard: Heard) -> Decoded:
+        words = self._words
+        cross = dict(zip(self._cross, self._encoder.run(None, {"mel": log_mel(heard.samples)}), strict=True))
+        prompt = words.prompts.get(self.language, [])
+        opening = [words.previous, *prompt, words.start] if prompt else [words.start]
+        logits, cache = self._step(opening, (self._empty, self._empty), cross)
+        no_speech = float(_softmax(logits)[words.no_speech])
+        if self.language not in LANGUAGES:
+            self.language = max(LANGUAGES, key=lambda name: logits[words.languages[name]])
+            if self.language in words.prompts:
+                return self._decode(heard)
+        given = [words.languages[self.language], words.transcribe]
+        decoded = Decoded([], [], no_speech)
+        rules = TimestampRules(words, heard.window.length_ms / 1000)
+        while len(decoded.tokens) < MOST_TOKENS:
+            logits, cache = self._step(given, cache, cross)
+            logits[self._never] = -np.inf
+            scores = rules.apply(logits, decoded.tokens)
+            token = int(np.argmax(scores))
+            if token == words.end:
+                break
+            decoded.tokens.append(token)
+            decoded.log_probabilities.append(float(scores[token]))
+            if repeated := repeated_tail(decoded.tokens):
+                del decoded.tokens[-repeated:], decoded.log_probabilities[-repeated:]
+                break
+            given = [token]
+        return decoded
+
+    def _step(
+        self, tokens: list[int], cache: tuple[np.ndarray, np.ndarray], cross: dict[str, np.ndarray]
+    ) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray]]:
+        feed = {"tokens": np.array([tokens], np.int64), "past_k": cache[0], "past_v": cache[1], **cross}
+        logits, keys, values = self._decoder.run(["logits", "new_k", "new_v"], feed)
+        return logits[0, 0].copy(), (keys, values)
+
+    def _segments(self, decoded: Decoded, window: Window) -> list[Segment]:
+        """Cut the tokens at their timestamps and put the times back on the track."""
+        words, segments = self._words, []
+        start, text, logs = 0.0, [], []
+        length = window.length_ms / 1000
+
+        def close(end: float) -> None:
+            said = words.text(text).strip()
+            if said:
+                begins = window.track_ms(min(start, length) * 1000)
+                ends = window.track_ms(min(end, length) * 1000, ending=True)
+                spoken = simplified(said) if self.language == "zh" else said
+                confidence = min(1.0, float(np.exp(np.mean(logs))))
+                segments.append(Segment(round(begins), round(max(begins, ends)), spoken, confidence))
+
+        for token, log in zip(decoded.tokens, decoded.log_probabilities, strict=True):
+            if not words.is_timestamp(token):
+                text.append(token)
+                logs.append(log)
+                continue
+            if text:
+                close(words.seconds(token))
+                text, logs = [], []
+            start = words.seconds(token)
+        if text:
+            close(length)
+        return segments
+
+
+class TimestampRules:
+    """Whisper's own rules for timestamps: they come in pairs, never go back, and win when likelier."""
+
+    def __init__(self, words: Vocabulary, length: float) -> None:
+        self._words = words
+        self._past = words.first_timestamp + int((length + 0.5) / SECONDS_A_STEP) + 1
+        self._first_past = words.first_timestamp + int(LATEST_FIRST_TIMESTAMP / SECONDS_A_STEP) + 1
+
+    def apply(self, logits: np.ndarray, tokens: list[int]) -> np.ndarray:
+        """Log probabilities of the next token after `tokens`; what the rules forbid is -inf."""
+        words, first = self._words, self._words.first_timestamp
+        logits[self._past :] = -np.inf
+        if not tokens:
+            logits[:first] = -np.inf
+            logits[self._first_past :] = -np.inf
+            return _log_softmax(logits)
+        if words.is_timestamp(tokens[-1]):
+            if len(tokens) < 2 or words.is_timestamp(tokens[-2]):
+                logits[first:] = -np.inf
+            else:
+                logits[: words.end] = -np.inf
+        times = [token for token in tokens if words.is_timestamp(token)]
+        if times:
+            closing = words.is_timestamp(tokens[-1])
+            logits[first : times[-1] + (0 if closing else 1)] = -np.inf
+        if len(tokens) == 1:
+            logits[words.suppress_at_start] = -np.inf
+        scores = _log_softmax(logits)
+        if np.logaddexp.reduce(scores[first:]) > scores[:first].max():
+            scores[:first] = -np.inf
+        return scores
+
+
+def repeated_tail(tokens: list[int]) -> int:
+    """How many tokens at the end only repeat what stands before them, 0 if it is no loop."""
+    for period in range(1, LONGEST_REPEAT + 1):
+        needed = max(FEWEST_REPEATS, -(-FEWEST_REPEATED_TOKENS // period))
+        tail = tokens[-period * needed :]
+        if len(tail) == period * needed and tail == tail[:period] * needed:
+            return period * (needed - 1)
+    return 0
+
+
+def _log_softmax(logits: np.ndarray) -> np.ndarray:
+    return logits - np.logaddexp.reduce(logits)
+
+
+def _softmax(logits: np.ndarray) -> np.ndarray:
+    return np.exp(_log_softmax(logits))
