@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-#: What becomes of writes that were not fsynced: none stay, all, half the last, half and zeros for the rest.
+#: What becomes of writes that were not fsynced: none stay, all, most of the last, most and zeros.
 LOSSES = ("lost", "whole", "torn", "holed")
 
 
@@ -85,10 +85,11 @@ class Log:
                 content.extend(bytes(at - len(content)))
                 continue
             piece = data[0]
+            most = len(piece) * 3 // 4
             if i >= lasting and loss == "holed":
-                piece = piece[: len(piece) // 2] + bytes(len(piece) - len(piece) // 2)
+                piece = piece[:most] + bytes(len(piece) - most)
             elif i >= lasting and loss == "torn" and i == len(mine) - 1:
-                piece = piece[: len(piece) // 2]
+                piece = piece[:most]
             content.extend(bytes(max(0, at - len(content))))
             content[at : at + len(piece)] = piece
         return bytes(content)
