@@ -16,6 +16,9 @@ from appliance.errors import FupanError
 # Command → (module below appliance.commands, name there). The order is the order of --help.
 COMMANDS = {
     "run": ("run", "run"),
+    "link": ("people", "link"),
+    "invite": ("people", "invite"),
+    "demo": ("people", "demo"),
     "vault": ("vault", "vault"),
     "audit": ("audit", "audit"),
     "models": ("models", "models"),

@@ -9,9 +9,15 @@ import click
 from appliance.cli import site_settings
 
 
+# Each of them tells of every job, every two seconds.
+CHATTY = ("procrastinate", "apscheduler", "alembic")
+
+
 def _log() -> None:
     """Plain lines on standard error: the supervisor or systemd keeps them."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    for chatty in CHATTY:
+        logging.getLogger(chatty).setLevel(logging.WARNING)
 
 
 @click.command(short_help="Bring the database's tables to this release.")

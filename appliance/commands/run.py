@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from appliance.cli import default_data
-from appliance.embedded import start
+from appliance.embedded import people, start
 from appliance.embedded.start import Options, Running
 
 
@@ -76,10 +76,21 @@ def announce(running: Running) -> None:
 
 def _lines(running: Running) -> list[tuple[str, str]]:
     settings = running.settings
-    lines = [("Staff", settings.staff_url), ("Candidates", settings.intake_url)]
+    lines = [
+        ("Staff", settings.staff_url),
+        ("Sign in", people.sign_in_link(settings, people.RECRUITER)),
+        ("", "works once, within 15 minutes, as the recruiter; others: fupan link auditor"),
+        ("Candidates", settings.intake_url),
+    ]
+    own = people.self_invitation(settings)
+    if own:
+        lines.append(("Be recorded", own))
+        lines.append(("", "an interview for yourself; a fresh link: fupan invite"))
     if running.certificate:
         lines.append(("Certificate", f"own, SHA-256 {running.certificate.fingerprint}"))
         lines.append(("", "your browser warns once; compare the fingerprint before you go on"))
+    if not (settings.models_folder / "active" / "manifest.json").exists():
+        lines.append(("Models", "no model pack: recordings are replayed, not analysed"))
     lines.append(("Data", str(settings.data)))
-    lines.append(("Embedded", "embedded: all processes share one Unix user"))
+    lines.append(("Embedded", f"all processes share one Unix user ({running.account.name})"))
     return lines

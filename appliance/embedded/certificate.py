@@ -37,6 +37,12 @@ def ensure(folder: Path, names: list[str]) -> Certificate:
     return Certificate(*paths, ":".join(digest[i : i + 2] for i in range(0, len(digest), 2)))
 
 
+def existing(folder: Path) -> Path | None:
+    """The certificate that an earlier start made, if any."""
+    path = folder / "tls.crt"
+    return path if path.exists() else None
+
+
 def _load(path: Path) -> x509.Certificate | None:
     try:
         return x509.load_pem_x509_certificate(path.read_bytes())

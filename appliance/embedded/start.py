@@ -14,14 +14,16 @@ from sqlalchemy import URL
 
 from appliance import database
 from appliance.config import Settings
-from appliance.embedded import accounts, checks, processes, site
+from appliance.embedded import accounts, checks, demo, people, processes, site
 from appliance.embedded.accounts import Account
 from appliance.embedded.address import Address, resolve
 from appliance.embedded.certificate import Certificate, ensure
 from appliance.embedded.layout import Layout
 from appliance.embedded.postgres import PORT, SUPERUSER, EmbeddedPostgres
 from appliance.embedded.supervisor import Supervisor, configuration
-from appliance.errors import ConfigurationError
+from appliance.errors import ConfigurationError, FupanError
+from appliance.keyholder.client import Keyholder
+from appliance.transport import transport_of
 
 CODE = Path(__file__).resolve().parents[2]
 Say = Callable[[str], None]
@@ -102,6 +104,10 @@ def _serve(
             "intake": lambda: processes.serves(address, address.intake_port, certificate),
         }
         processes.wait_until_ready(layout, supervisor, ready)
+        transport_of(settings).install_service_keys(Keyholder(settings).publics().service_keys)
+        people.ensure_first_accounts(settings)
+        if options.demo:
+            _put_demo_in(settings, certificate, say)
         announce(Running(settings, layout, address, Account.current(), certificate, first))
         _stay(supervisor)
     except StopRequested:
@@ -149,6 +155,15 @@ def _prepare_database(layout: Layout, address: Address, server: EmbeddedPostgres
     )
     database.migrate(settings)
     return settings
+
+
+def _put_demo_in(settings: Settings, certificate: Certificate | None, say: Say) -> None:
+    """The product works without its demo, so a failure here is told and not more."""
+    try:
+        if demo.put_in(settings, certificate.certificate if certificate else None):
+            say("the demo interview is in; sealing and analysing it goes on by itself")
+    except FupanError as error:
+        say(f"the demo interview could not be put in: {error}")
 
 
 def _stay(supervisor: Supervisor) -> None:

@@ -1,0 +1,117 @@
+"""The first accounts of an embedded site, and links for whoever sits at its terminal."""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+
+from sqlalchemy import func, select
+
+from appliance.audit.log import Actor
+from appliance.config import Settings
+from appliance.database import transaction
+from appliance.domain import AttemptState, Role, User
+from appliance.errors import InvalidInputError
+from appliance.people import accounts, sessions
+from appliance.people.directory import LocalDirectory
+from appliance.stages import invite
+from appliance.stages.invite import Invitee
+from appliance.tables import account, attempt, candidate, position
+
+ADDRESS = "command line"
+RECRUITER = "recruiter"
+# Username → role, and the name shown in Chinese and English. Nobody has a password.
+FIRST = {
+    RECRUITER: (Role.RECRUITER, "招聘专员", "Recruiter"),
+    "head": (Role.DEPARTMENT_HEAD, "部门负责人", "Department head"),
+    "auditor": (Role.AUDITOR, "审计员", "Auditor"),
+    "security": (Role.SECURITY_ADMIN, "安全管理员", "Security administrator"),
+    "system": (Role.SYSTEM_ADMIN, "系统管理员", "System administrator"),
+}
+DEPARTMENT = ("客户服务部", "Customer service")
+SELF = ("我自己", "Myself")
+SELF_EMAIL = "myself@fupan.example"
+SELF_DAYS = 7
+
+
+def ensure_first_accounts(settings: Settings) -> None:
+    """One department and one account for each role, when there is no account at all."""
+    with transaction("staff", settings) as tx:
+        if tx.scalar(select(func.count()).select_from(account)):
+            return
+        chinese = settings.language == "zh"
+        department_id = accounts.ensure_department(tx, DEPARTMENT[0 if chinese else 1])
+        for username, (role, in_chinese, in_english) in FIRST.items():
+            accounts.create(
+                tx,
+                Actor.unit("cli"),
+                username,
+                in_chinese if chinese else in_english,
+                role,
+                department_id if role is Role.DEPARTMENT_HEAD else None,
+                locale=settings.language,
+            )
+
+
+def sign_in_link(settings: Settings, username: str) -> str:
+    """A fresh address that signs this account in once. Raises InvalidInputError for an unknown one."""
+    person = LocalDirectory(settings).find(username)
+    if person is None:
+        raise InvalidInputError(what=f"there is no account {username}. There are: {_names(settings)}")
+    with transaction("staff", settings) as tx:
+        token = sessions.issue_link(tx, person.account_id, Actor.unit("cli"))
+    return f"{settings.staff_url}/sign-in/{token}"
+
+
+def terminal_user(settings: Settings, username: str = RECRUITER) -> User:
+    """The person in whose name the terminal acts. Raises InvalidInputError."""
+    person = LocalDirectory(settings).find(username)
+    if person is None:
+        raise InvalidInputError(what=f"there is no account {username}. There are: {_names(settings)}")
+    return User(
+        person.account_id,
+        person.username,
+        person.display_name,
+        person.role,
+        person.department_id,
+        session_id="",
+        address=ADDRESS,
+        locale=person.locale,
+    )
+
+
+def self_invitation(settings: Settings, position_id: uuid.UUID | None = None, name: str = "") -> str | None:
+    """A candidate's link for whoever sits here: to the given position, else to the newest open one.
+
+    An interview of theirs that is still open gets the link, so repeating this makes no second one. None
+    when there is no open position.
+    """
+    user = terminal_user(settings)
+    deadline = dt.datetime.now(dt.UTC) + dt.timedelta(days=SELF_DAYS)
+    shown = name or SELF[0 if settings.language == "zh" else 1]
+    with transaction("staff", settings) as tx:
+        open_positions = select(position.c.id).where(position.c.closed_at.is_(None))
+        if position_id is None:
+            position_id = tx.scalar(open_positions.order_by(position.c.created_at.desc()).limit(1))
+        if position_id is None:
+            return None
+        attempt_id = tx.scalar(
+            select(attempt.c.id)
+            .join(candidate, candidate.c.id == attempt.c.candidate_id)
+            .where(
+                attempt.c.position_id == position_id,
+                candidate.c.email == SELF_EMAIL,
+                candidate.c.name == shown,
+                attempt.c.state == AttemptState.INVITED,
+                attempt.c.deadline > func.now(),
+            )
+        )
+        if attempt_id is None:
+            person = Invitee(shown, SELF_EMAIL)
+            attempt_id = invite.invite(tx, user, position_id, [person], deadline, mail=False)[0]
+    return invite.link_in_hand(settings, attempt_id)
+
+
+def _names(settings: Settings) -> str:
+    with transaction("staff", settings) as tx:
+        return ", ".join(row.username for row in accounts.list_all(tx))
