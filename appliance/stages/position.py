@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 
 from sqlalchemy import Connection, delete, insert, select, update
 
+from analysis import competency
 from appliance import texts
 from appliance.audit import log
 from appliance.domain import Competency, Question, Role, User
@@ -106,7 +107,7 @@ def checked(form: PositionForm) -> PositionForm:
     if not 1 <= len(form.questions) <= MAX_QUESTIONS:
         raise InvalidInputError("Enter between 1 and %(limit)s questions.", limit=MAX_QUESTIONS)
     competencies = _checked_competencies(form.competencies)
-    known = {competency.id for competency in competencies}
+    known = {each.id for each in competencies}
     questions = [_checked_question(n, each, known) for n, each in enumerate(form.questions, start=1)]
     if form.policy.analysis not in ("offered", "off"):
         raise InvalidInputError("Choose whether candidates are offered an analysis.")
@@ -144,22 +145,33 @@ def _checked_question(ordinal: int, asked: Question, competencies: set[str]) -> 
 
 
 def _checked_competencies(competencies: Sequence[Competency]) -> list[Competency]:
-    """Ids and names are there, ids differ, and the weights of a model that has any total 100 percent."""
+    """A model that scores can be computed by, or none at all."""
     tidy = [Competency(each.id.strip(), each.name.strip(), each.weight) for each in competencies]
     if len(tidy) > MAX_COMPETENCIES:
         raise InvalidInputError("Enter at most %(limit)s competencies.", limit=MAX_COMPETENCIES)
-    if not all(each.id and 0 < len(each.name) <= MAX_TITLE for each in tidy):
+    if any(len(each.name) > MAX_TITLE for each in tidy):
         raise InvalidInputError(
             "Give each competency a name of at most %(limit)s characters.", limit=MAX_TITLE
         )
-    if len({each.id for each in tidy}) < len(tidy):
-        raise InvalidInputError("Two competencies are the same.")
-    total = sum(each.weight for each in tidy)
-    if tidy and (total != 100 or min(each.weight for each in tidy) < 1):
-        raise InvalidInputError(
-            "The weights total %(total)s %%. Make them total 100 %%, each at least 1 %%.", total=total
-        )
+    try:
+        competency.read_model([asdict(each) for each in tidy])
+    except competency.CompetencyError as error:
+        raise _wrong_model(error) from error
     return tidy
+
+
+def _wrong_model(error: competency.CompetencyError) -> InvalidInputError:
+    if error.reason == "total":
+        return InvalidInputError(
+            "The weights total %(total)s %%. Make them total 100 %%.", total=error.params["total"]
+        )
+    if error.reason == "duplicate":
+        return InvalidInputError("The competency %(id)s is there twice.", id=error.params["id"])
+    if error.reason == "weight":
+        return InvalidInputError(
+            "The weight of %(id)s must be a whole number from 1 to 100.", id=error.params["id"]
+        )
+    return InvalidInputError("Give each competency a name.")
 
 
 def _columns(form: PositionForm) -> dict[str, object]:
@@ -167,7 +179,7 @@ def _columns(form: PositionForm) -> dict[str, object]:
         "title": form.title,
         "language": form.language,
         "policy": asdict(form.policy),
-        "competency_model": [asdict(competency) for competency in form.competencies],
+        "competency_model": [asdict(each) for each in form.competencies],
     }
 
 
