@@ -63,11 +63,15 @@ class _Epoch:
 
 @dataclass
 class Index:
-    """What reading a journal found: records by epoch, damaged spans, and where the good part ends (bytes)."""
+    """What reading a journal found: records by epoch, damaged spans, and where the good part ends (bytes).
+
+    `torn`: something lies behind the good part, which is not to be believed at the next reading either.
+    """
 
     epochs: dict[bytes, _Epoch] = field(default_factory=dict)
     damaged: list[tuple[int, int]] = field(default_factory=list)
     end: int = 0
+    torn: bool = False
 
     def add(self, record: Record, offset: int) -> None:
         """Take in the record whose header is at `offset`. The first of two with one number stays."""
@@ -83,11 +87,11 @@ class Index:
 def read_index(fd: int, index: Index | None = None) -> Index:
     """Read the records after `index.end` to the end of the file; a torn tail stays outside.
 
-    Only headers are read, and the payloads of openings; on a first reading also those of the last records,
-    which a power cut may have torn. `storage.check` reads everything.
+    Only headers are read, and the payloads of openings; on a first reading, or behind a torn tail, also those
+    of the last records, which a power cut may have torn. `storage.check` reads everything.
     """
     index = Index() if index is None else index
-    first_reading, size = index.end == 0, os.fstat(fd).st_size
+    suspicious, size = index.end == 0 or index.torn, os.fstat(fd).st_size
     found, damaged, offset = [], [], index.end
     while offset < size:
         record = record_at(fd, offset, size)
@@ -106,13 +110,14 @@ def read_index(fd: int, index: Index | None = None) -> Index:
             index.add(record, at)
         else:
             chunks.append((record, at))
-    unproven = len(chunks) - _PROVEN_AT_END if first_reading else len(chunks)
+    unproven = len(chunks) - _PROVEN_AT_END if suspicious else len(chunks)
     for i, (record, at) in enumerate(chunks):
         if i < unproven or proves(fd, index, record, payload_of(fd, record, at)):
             index.add(record, at)
         else:
             damaged.append((at, at + record.total_bytes))
     index.damaged += sorted(span for span in damaged if span[0] < index.end)
+    index.torn = index.end < size
     return index
 
 

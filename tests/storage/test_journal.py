@@ -90,7 +90,11 @@ def test_a_tail_that_was_allotted_but_never_written_is_not_believed(tmp_path: Pa
     last = HEADER_BYTES + len(made.bodies[6].ciphertext)
     for cut in (whole[:-last] + bytes(last), whole[:-8] + bytes(8)):
         path.write_bytes(cut)
-        assert len(kept(Journal(path))) == 6
+        journal = Journal(path)
+        assert len(kept(journal)) == 6
+        assert len(kept(journal)) == 6, "nor at the second look"
+        assert put(journal, made, made.bodies[6]) == "created"
+        assert journal.read(made.opening.epoch, 6) == made.bodies[6].ciphertext
 
 
 def test_damage_in_the_middle_costs_what_it_hit_and_nothing_behind_it(tmp_path: Path) -> None:
