@@ -134,9 +134,7 @@ class Candidate:
         opening, key = build_opening(**values)
         return Epoch(track, EpochWriter(opening, key))
 
-    def put(
-        self, epoch: Epoch, piece: tuple[int, int, bytes], **changes: Any
-    ) -> tuple[int, dict[str, Any]]:
+    def put(self, epoch: Epoch, piece: tuple[int, int, bytes], **changes: Any) -> tuple[int, dict[str, Any]]:
         number, flag, body = piece
         headers = {"Content-Digest": changes.get("digest", content_digest(body))}
         path = f"/tracks/{epoch.track}/epochs/{epoch.id}/chunks/{number}?flag={flag}"

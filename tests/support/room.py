@@ -1,4 +1,4 @@
-"""The room driven for real: an HTTP server for the intake application, headless Chromium with a fake camera."""
+"""The room driven for real: a server for the intake application, headless Chromium with a fake camera."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ import contextlib
 import os
 import signal
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from flask import Flask
-from playwright.sync_api import BrowserContext, Page, Playwright
+from playwright.sync_api import BrowserContext, Page, Playwright, expect
 from werkzeug.serving import BaseWSGIServer, make_server
 
 CHROMIUM = Path("/usr/bin/chromium")
@@ -55,7 +56,9 @@ class Server:
 
 
 @contextlib.contextmanager
-def chromium(playwright: Playwright, profile: Path, *more: str, **options: object) -> Iterator[BrowserContext]:
+def chromium(
+    playwright: Playwright, profile: Path, *more: str, **options: object
+) -> Iterator[BrowserContext]:
     """A browser with camera and microphone allowed, keeping its profile in `profile`."""
     context = playwright.chromium.launch_persistent_context(
         profile,
@@ -85,6 +88,15 @@ def at(page: Page, screen: str, timeout: float = 20000) -> None:
     page.wait_for_selector(f'html[data-at="{screen}"]', state="attached", timeout=timeout)
 
 
+def until(page: Page, condition: Callable[[], bool], timeout: float = 20) -> None:
+    """Let the page run until something outside it is so."""
+    deadline = time.monotonic() + timeout
+    while not condition():
+        if time.monotonic() > deadline:
+            raise TimeoutError("the condition did not come true")
+        page.wait_for_timeout(50)
+
+
 def go_to_rules(page: Page, link: str) -> None:
     """From the link to the rules, as a candidate does."""
     page.goto(link)
@@ -106,4 +118,4 @@ def start_recording(page: Page, analysis: bool = True) -> None:
         page.check("#tick-analysis")
     page.click("#agree:not([disabled])")
     at(page, "room")
-    page.wait_for_function("document.getElementById('question-text').textContent !== ''")
+    expect(page.locator("#question-text")).not_to_be_empty()

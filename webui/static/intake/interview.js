@@ -269,7 +269,7 @@ export class Interview {
     find("clock-bar").value = Math.min(passed, limit);
     find("elapsed").textContent = say("elapsed", { time: clock(this.#elapsed()), total: clock(this.#required()) });
     find("advance").textContent = say(thinking ? "start_answer" : last ? "finish" : "next");
-    this.#warn(thinking, limit - passed);
+    this.#warn(thinking, limit, limit - passed);
     if (Date.now() > Date.parse(packet.deadline)) this.finish("deadline");
   }
 
@@ -280,8 +280,8 @@ export class Interview {
   }
 
   /** Screen readers hear the clock at a few moments, not every second. */
-  #warn(thinking, left) {
-    const due = WARN_AT_SECONDS.filter((seconds) => left <= seconds && left > seconds - 2).at(-1);
+  #warn(thinking, limit, left) {
+    const due = WARN_AT_SECONDS.find((seconds) => seconds <= limit / 2 && left <= seconds && left > seconds - 2);
     if (due !== undefined && !this.warned.has(`${thinking}${due}`)) {
       this.warned.add(`${thinking}${due}`);
       announce(say(thinking ? "think_left" : "answer_left", { n: due }));

@@ -1,0 +1,319 @@
+"""The candidate's room in headless Chromium with a fake camera: what is kept, what is secret."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, Playwright, expect, sync_playwright
+
+from appliance.domain import ScreenPolicy
+from appliance.packet import Packet, Policy, link
+from storage.vault import open_epoch_key, parse_opening
+from tests.support import room
+from tests.support.intake_site import IntakeSite
+from tests.support.room import Server, at, chromium, go_to_rules, start_recording, until
+from webui.intake.app import create_app
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(not room.CHROMIUM.exists(), reason="Chromium is not installed"),
+]
+CANARY = "canary-4711-梅花"
+SAVED = "[data-screen=room] [data-saved]"
+# How many sealed pieces wait in the browser.
+WAITING = """async () => {
+  const request = indexedDB.open("fupan-intake");
+  const db = await new Promise((done) => { request.onsuccess = () => done(request.result); });
+  const count = db.transaction("chunks").objectStore("chunks").count();
+  await new Promise((done) => { count.onsuccess = done; });
+  db.close();
+  return count.result;
+}"""
+
+
+@pytest.fixture(scope="module")
+def playwright() -> Iterator[Playwright]:
+    with sync_playwright() as running:
+        yield running
+
+
+@pytest.fixture
+def server(site: IntakeSite) -> Iterator[Server]:
+    running = Server(create_app(site.settings))
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+def invited(site: IntakeSite, server: Server) -> tuple[Packet, str]:
+    packet, secret = site.invite()
+    return packet, link(server.url, packet.recording, secret)
+
+
+def opened(site: IntakeSite, packet: Packet) -> dict[str, list[bytes]]:
+    """Every track's epochs, decrypted with the day key as the inside would, each as one run of bytes."""
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+    result: dict[str, list[bytes]] = {}
+    for track in site.folder.tracks(packet.recording):
+        journal = site.folder.journal(packet.recording, track, 1 << 40)
+        for epoch, state in journal.state().items():
+            opening = parse_opening(journal.opening(bytes.fromhex(epoch)))
+            key = open_epoch_key(site.day_scalar, opening)
+            parts = []
+            for n, chunk in sorted(state.chunks.items()):
+                place = n.to_bytes(4) + bytes([chunk.flag])
+                sealed = journal.read(bytes.fromhex(epoch), n)
+                plain = AESGCM(key).decrypt(bytes(7) + place, sealed, opening.sha256 + place)
+                if chunk.flag:
+                    assert json.loads(plain)["chunks"] == n
+                else:
+                    parts.append(plain)
+            assert sorted(n for n in state.chunks) == list(range(len(state.chunks)))
+            result.setdefault(track, []).append(b"".join(parts))
+    return result
+
+
+def events(site: IntakeSite, packet: Packet) -> list[dict[str, object]]:
+    found: list[dict[str, object]] = []
+    decoder = json.JSONDecoder()
+    for epoch in opened(site, packet)["events"]:
+        text, place = epoch.decode(), 0
+        while place < len(text):
+            some, place = decoder.raw_decode(text, place)
+            found += some
+    return found
+
+
+def arrived(site: IntakeSite, packet: Packet, track: str = "camera") -> int:
+    """Chunks of one track that intake holds."""
+    journal = site.folder.journal(packet.recording, track, 1 << 40)
+    return sum(len(epoch.chunks) for epoch in journal.state().values())
+
+
+def chunks(site: IntakeSite, packet: Packet) -> int:
+    """Chunks of every track that intake holds."""
+    return sum(arrived(site, packet, track) for track in site.folder.tracks(packet.recording))
+
+
+def answer_and_finish(page: Page) -> None:
+    """From wherever the room is to the receipt."""
+    advance = page.locator("#advance")
+    while advance.text_content() != "Finish the interview":
+        advance.click()
+        page.wait_for_timeout(100)
+    advance.click()
+    at(page, "done", 30000)
+
+
+def all_saved(page: Page) -> None:
+    expect(page.locator(SAVED)).to_have_text("Saved", timeout=20000)
+    until(page, lambda: page.evaluate(WAITING) <= 1)
+
+
+def on_disk(folder: Path, needle: bytes) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file() and needle in path.read_bytes()]
+
+
+def test_an_interview_from_the_link_to_the_receipt(
+    playwright: Playwright, site: IntakeSite, server: Server, invited: tuple[Packet, str], tmp_path: Path
+) -> None:
+    packet, address = invited
+    profile = tmp_path / "profile"
+    errors: list[str] = []
+    with chromium(playwright, profile, locale="en-GB") as context:
+        page = context.pages[0]
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
+        go_to_rules(page, address)
+        assert "#" not in page.url
+        assert page.evaluate("history.length") >= 1
+        start_recording(page, analysis=False)
+        page.click("summary:has-text('note')")
+        page.fill("#note", CANARY)
+        expect(page.locator("#note-state")).to_contain_text("saved")
+        page.keyboard.press("Tab")
+        page.click("#question-text")
+        page.keyboard.press("m")
+        expect(page.locator("#mark-state")).not_to_be_empty()
+        until(page, lambda: arrived(site, packet) >= 2)
+        answer_and_finish(page)
+        receipt = page.text_content("#receipt-number")
+        page.click("#to-status")
+        at(page, "status")
+        assert not page.is_visible("#withdraw")
+        cookies = context.cookies()
+    assert errors == []
+    assert cookies == []
+    state = site.folder.state(packet.recording)
+    assert state.receipt["number"] == receipt
+    assert state.consent == {"record": True, "analysis": False}
+    assert state.closed == len(packet.questions)
+    media = opened(site, packet)
+    assert [epoch[:4] for epoch in media["camera"]] == [b"\x1a\x45\xdf\xa3"]
+    seen = events(site, packet)
+    kinds = [event["kind"] for event in seen]
+    assert kinds[0] == "question_shown"
+    for kind in ("answer_started", "answer_ended", "mark", "typed"):
+        assert kind in kinds
+    assert [event["text"] for event in seen if event["kind"] == "typed"] == [CANARY]
+    for folder in (profile, site.settings.data):
+        assert on_disk(folder, CANARY.encode()) == []
+        assert on_disk(folder, CANARY.encode("utf-16-le")) == []
+    secret = address.split("#")[1].encode()
+    assert on_disk(site.settings.data, secret) == []
+
+
+def test_an_outage_and_a_reload_without_a_network_lose_nothing(
+    playwright: Playwright, site: IntakeSite, server: Server, invited: tuple[Packet, str], tmp_path: Path
+) -> None:
+    packet, address = invited
+    with chromium(playwright, tmp_path / "profile", locale="en-GB") as context:
+        page = context.pages[0]
+        go_to_rules(page, address)
+        start_recording(page)
+        until(page, lambda: arrived(site, packet) >= 1)
+        question = page.text_content("#question-text")
+        server.stop()
+        expect(page.locator(SAVED)).to_contain_text("Offline since", timeout=10000)
+        before = page.evaluate(WAITING)
+        until(page, lambda: page.evaluate(WAITING) > before)
+        page.reload()
+        at(page, "room")
+        expect(page.locator("#question-text")).to_have_text(question or "")
+        expect(page.locator("#resumed")).to_contain_text("without a network")
+        waiting = page.evaluate(WAITING)
+        until(page, lambda: page.evaluate(WAITING) > waiting)
+        server.start()
+        all_saved(page)
+        answer_and_finish(page)
+    media = opened(site, packet)
+    assert len(media["camera"]) == 2
+    assert all(epoch[:4] == b"\x1a\x45\xdf\xa3" for epoch in media["camera"])
+    reload = next(event for event in events(site, packet) if event["kind"] == "reload")
+    assert reload["offline"] is True
+
+
+def test_a_killed_browser_loses_only_the_unfinished_slice(
+    playwright: Playwright, site: IntakeSite, server: Server, invited: tuple[Packet, str], tmp_path: Path
+) -> None:
+    packet, address = invited
+    profile = tmp_path / "profile"
+    with chromium(playwright, profile, locale="en-GB") as context:
+        page = context.pages[0]
+        go_to_rules(page, address)
+        start_recording(page)
+        all_saved(page)
+        server.stop()
+        until(page, lambda: page.evaluate(WAITING) >= 3)
+        committed = page.evaluate(WAITING) + chunks(site, packet)
+        room.kill_browser(profile)
+    server.start()
+    with chromium(playwright, profile, locale="en-GB") as context:
+        page = context.pages[0]
+        page.goto(address.split("#")[0])
+        at(page, "room")
+        expect(page.locator("#question-text")).not_to_be_empty()
+        all_saved(page)
+        answer_and_finish(page)
+    assert chunks(site, packet) > committed
+    camera = site.folder.journal(packet.recording, "camera", 1 << 40).state()
+    ended = [state.end for state in camera.values()]
+    assert sorted(ended, key=lambda end: end is None)[-1] is None
+    assert len(opened(site, packet)["camera"]) == 2
+
+
+def test_a_second_browser_is_told_that_a_fresh_link_is_on_its_way(
+    playwright: Playwright, site: IntakeSite, server: Server, invited: tuple[Packet, str], tmp_path: Path
+) -> None:
+    packet, address = invited
+    with chromium(playwright, tmp_path / "one", locale="en-GB") as context:
+        context.pages[0].goto(address)
+        at(context.pages[0], "welcome")
+        context.pages[0].wait_for_selector("#begin:not([disabled])")
+    assert site.folder.records(packet.recording) == []  # looking, with scripts, binds nothing
+    with chromium(playwright, tmp_path / "one", locale="en-GB") as context:
+        context.pages[0].goto(address)
+        context.pages[0].click("#begin:not([disabled])")
+        at(context.pages[0], "check")
+    with chromium(playwright, tmp_path / "two", locale="en-GB") as context:
+        page = context.pages[0]
+        page.goto(address)
+        page.click("#begin:not([disabled])")
+        at(page, "problem")
+        assert "fresh link" in (page.text_content("#problem-title") or "")
+        newer, secret = site.reinvite(packet)
+        page.goto("about:blank")
+        page.goto(link(server.url, newer.recording, secret))
+        page.click("#begin:not([disabled])")
+        at(page, "check")
+
+
+def test_a_second_tab_does_not_record_twice_and_bad_links_speak_clearly(
+    playwright: Playwright, server: Server, invited: tuple[Packet, str], tmp_path: Path
+) -> None:
+    _, address = invited
+    with chromium(playwright, tmp_path / "profile", locale="en-GB") as context:
+        page = context.pages[0]
+        bare = address.split("#")[0]
+        page.goto(bare)
+        at(page, "problem")
+        assert "link in your mail" in (page.text_content("#problem-title") or "")
+        page.goto("about:blank")
+        page.goto(f"{bare}#{'A' * 22}")
+        page.click("#begin:not([disabled])")
+        at(page, "problem")
+        assert "not valid" in (page.text_content("#problem-title") or "")
+        answer = page.goto(f"{server.url}/i/00000000-0000-4000-8000-000000000000#x")
+        assert answer is not None
+        assert answer.status == 404
+        go_to_rules(page, address)
+        start_recording(page)
+        other = context.new_page()
+        other.goto(bare)
+        at(other, "problem")
+        assert "another tab" in (other.text_content("#problem-title") or "")
+
+
+def test_the_screen_is_a_second_track(
+    playwright: Playwright, site: IntakeSite, server: Server, tmp_path: Path
+) -> None:
+    packet, secret = site.invite(policy=Policy(screen=ScreenPolicy.OPTIONAL))
+    sharing = "--auto-select-tab-capture-source-by-title=Whiteboard"
+    with chromium(playwright, tmp_path / "profile", sharing, locale="en-GB") as context:
+        page, board = context.pages[0], context.new_page()
+        board.goto("data:text/html,<title>Whiteboard</title><h1>Shared</h1>")
+        page.bring_to_front()
+        go_to_rules(page, link(server.url, packet.recording, secret))
+        start_recording(page)
+        page.click("#share-screen")
+        expect(page.locator("#screen-on")).to_be_visible()
+        until(page, lambda: arrived(site, packet, "screen") >= 1)
+        answer_and_finish(page)
+    media = opened(site, packet)
+    assert set(media) == {"camera", "screen", "events"}
+    assert media["screen"][0][:4] == b"\x1a\x45\xdf\xa3"
+    started = next(event for event in events(site, packet) if event["kind"] == "screen_started")
+    assert started["surface"] == "browser"
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(360, "dark"), (1366, "light")])
+def test_no_screen_scrolls_sideways(
+    playwright: Playwright, invited: tuple[Packet, str], tmp_path: Path, width: int, scheme: str
+) -> None:
+    _, address = invited
+    size = {"width": width, "height": 640}
+    with chromium(playwright, tmp_path / "p", viewport=size, color_scheme=scheme, locale="en-GB") as context:
+        page = context.pages[0]
+        go_to_rules(page, address)
+        start_recording(page)
+        for name in ("welcome", "check", "trial", "rules", "room", "finishing", "done", "status"):
+            page.evaluate(
+                "name => { for (const s of document.querySelectorAll('[data-screen]'))"
+                " s.hidden = s.dataset.screen !== name; }",
+                name,
+            )
+            assert page.evaluate("document.documentElement.scrollWidth") <= width, name
