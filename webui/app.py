@@ -59,6 +59,7 @@ def base_app(
 def _number_the_request() -> None:
     g.request_id = secrets.token_hex(6)
     g.started = time.monotonic()
+    g.user = None
 
 
 def _secure(response: Response, devices: str, https: bool) -> Response:

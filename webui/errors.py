@@ -113,6 +113,8 @@ def _from_http(error: HTTPException) -> Response:
     status = error.code or 500
     if status < 400:
         return error.get_response()  # type: ignore[return-value]
+    if status >= 500:
+        return _unexpected(getattr(error, "original_exception", None) or error)
     if status == HTTPStatus.NOT_FOUND:
         return answer(NotFoundError())
     if status == HTTPStatus.METHOD_NOT_ALLOWED:

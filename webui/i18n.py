@@ -26,7 +26,9 @@ def install(app: Flask, default: str, *, cookie: bool) -> None:
     app.jinja_env.filters.update(
         when=when, day=day, clock=clock, size=size, number=number, spoken=spoken_duration, percent=percent
     )
-    app.jinja_env.globals.update(html_lang=html_lang, other_language=other_language, offset=utc_offset)
+    app.jinja_env.globals.update(
+        html_lang=html_lang, other_language=other_language, offset=utc_offset, day_text=day_text
+    )
 
 
 def locale_of(text: str | None) -> str | None:

@@ -70,10 +70,10 @@ def entry(seq: int) -> Response:
 def recording(recording_id: uuid.UUID) -> Response:
     """Who opened one recording, and which of its seconds they watched."""
     with transaction("auditor", desk.settings()) as tx:
+        if not access_log.events(tx, access_log.Filter(object_id=str(recording_id)), 1, 1).total:
+            raise NotFoundError()
         openings = access_log.openings(tx, recording_id)
         state = chain_state(tx)
-    if not openings:
-        raise NotFoundError()
     with transaction("staff", desk.settings()) as tx:
         watched = viewers.watched(tx, recording_id)
         duration = viewers.duration_ms(tx, recording_id)

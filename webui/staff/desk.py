@@ -77,7 +77,7 @@ def install(app: Flask) -> None:
 def navigation() -> list[NavigationItem]:
     """The pages that the signed-in person's role may open."""
     entries = [
-        ("today.page", _("Today")),
+        ("today.page", _("Today")),  # for those who have candidates; others land on their own page
         ("positions.index", _("Positions")),
         ("candidates.index", _("Candidates")),
         ("access_log.index", _("Access log")),
@@ -87,7 +87,7 @@ def navigation() -> list[NavigationItem]:
     here = (request.blueprint or "").split(".")[0]
     items = []
     for endpoint, label in entries:
-        if may(endpoint):
+        if may(endpoint) and (endpoint != "today.page" or may("candidates.index")):
             items.append(NavigationItem(url_for(endpoint), label, endpoint.split(".")[0] == here))
     return items
 

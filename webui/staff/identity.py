@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flask import Flask, Response, g, request
+from flask import Flask, Response, request
 
 from appliance.audit import log
 from appliance.config import Settings
@@ -59,7 +59,6 @@ class Identity:
 def install(app: Flask) -> None:
     """Give the app its identity."""
     app.extensions["fupan_identity"] = Identity(app.extensions["fupan_settings"])
-    app.before_request(lambda: g.setdefault("user", None))
 
 
 def address() -> str:

@@ -11,7 +11,7 @@ import { Transcript } from "./transcript.js";
 import { Watched } from "./watched.js";
 import { Wave } from "./wave.js";
 
-const page = document.getElementById("replay");
+const page = document.querySelector("main.replay");
 const facts = JSON.parse(document.getElementById("replay-facts").textContent);
 const { words } = facts;
 

@@ -76,7 +76,8 @@ export class Player extends EventTarget {
         continue;
       }
       const drift = video.currentTime - target;
-      if (Math.abs(drift) > FOLLOW_LIMIT && !video.seeking) video.currentTime = target;
+      const limit = this.leader.paused ? FOLLOW_EASE : FOLLOW_LIMIT; // a still picture must be exact
+      if (Math.abs(drift) > limit && !video.seeking) video.currentTime = target;
       const eased = this.playing && Math.abs(drift) > FOLLOW_EASE && Math.abs(drift) <= FOLLOW_LIMIT;
       video.playbackRate = eased ? this.rate * (drift > 0 ? 0.94 : 1.06) : this.rate;
       if (this.leader.paused && !video.paused) video.pause();
