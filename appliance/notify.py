@@ -12,6 +12,7 @@ import ssl
 import uuid
 from dataclasses import dataclass
 from datetime import datetime
+from email.errors import MessageError
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import SMTP as SMTP_POLICY
@@ -104,9 +105,9 @@ def compose_invitation(settings: Settings, invitation: Invitation) -> EmailMessa
     message["Date"] = format_datetime(datetime.now().astimezone())
     message["Message-ID"] = make_msgid(domain=settings.smtp.sender.rpartition("@")[2] or None)
     message["Auto-Submitted"] = "auto-generated"
-    message["Content-Language"] = "zh-CN" if language == "zh" else "en"
     message.set_content(text, cte="quoted-printable")
     message.add_alternative(html, subtype="html", cte="quoted-printable")
+    message["Content-Language"] = "zh-CN" if language == "zh" else "en"
     return message
 
 
@@ -114,7 +115,7 @@ def to_address(name: str, email: str) -> Address:
     """A mail address with its display name. Raises InvalidInputError when it cannot be one."""
     try:
         address = Address(display_name=name, addr_spec=email)
-    except (ValueError, IndexError) as error:
+    except (ValueError, IndexError, MessageError) as error:
         raise InvalidInputError(what=email) from error
     if not address.username or not address.domain or any(ord(letter) < 32 for letter in name + email):
         raise InvalidInputError(what=email)

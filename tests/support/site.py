@@ -20,7 +20,7 @@ from appliance.domain import Competency, Question, Role, User
 from appliance.keyholder.client import Keyholder
 from appliance.packet import Policy
 from appliance.stages import ingest, invite, position
-from appliance.tables import session
+from appliance.tables import audit_event, session
 from tests.support import factory
 from tests.support.candidate import Candidate, Epoch, flask_call
 from tests.support.worker import run_jobs
@@ -131,6 +131,19 @@ class Site:
         """Rows of a table that only staff may read."""
         with transaction("staff", self.settings) as tx:
             return list(tx.execute(select(table)).all())
+
+    def actions(self, object_type: str, object_id: uuid.UUID) -> list[str]:
+        """What the audit log says of an object, in order."""
+        with transaction("auditor", self.settings) as tx:
+            return list(
+                tx.scalars(
+                    select(audit_event.c.action)
+                    .where(
+                        audit_event.c.object_type == object_type, audit_event.c.object_id == str(object_id)
+                    )
+                    .order_by(audit_event.c.seq)
+                )
+            )
 
     def sealed(self, chunks: list[bytes], *, analysis: bool = True) -> uuid.UUID:
         """A recording that went the whole way to the vault."""
