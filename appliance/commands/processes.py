@@ -8,7 +8,6 @@ import click
 
 from appliance.cli import site_settings
 
-
 # Each of them tells of every job, every two seconds.
 CHATTY = ("procrastinate", "apscheduler", "alembic")
 
