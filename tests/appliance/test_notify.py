@@ -137,7 +137,7 @@ def relay(tmp_path: Path) -> Iterator[tuple[Relay, Controller, Path]]:
     def authenticate(
         _server: object, _session: object, _envelope: object, _mechanism: str, data: object
     ) -> AuthResult:
-        return AuthResult(success=(data.login, data.password) == (b"fupan", b"correct horse"))
+        return AuthResult(success=(data.login, data.password) == (b"fupan", b"correct horse"), handled=False)
 
     controller = Controller(
         handler,
