@@ -74,9 +74,7 @@ def _append_many(root: Path, recording: uuid.UUID, count: int) -> None:
 def test_processes_appending_at_once_lose_and_repeat_nothing(site: IntakeSite) -> None:
     recording = uuid.uuid4()
     context = multiprocessing.get_context("fork")
-    writers = [
-        context.Process(target=_append_many, args=(site.folder.root, recording, 20)) for _ in range(3)
-    ]
+    writers = [context.Process(target=_append_many, args=(site.folder.root, recording, 20)) for _ in range(3)]
     for writer in writers:
         writer.start()
     for writer in writers:

@@ -12,7 +12,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from flask import Blueprint, Response, current_app, render_template, url_for
+from flask import Blueprint, Response, current_app, render_template, request, url_for
+from flask_babel import force_locale
 from flask_babel import gettext as _
 
 from appliance.errors import NotFoundError
@@ -62,7 +63,17 @@ def shell(recording: uuid.UUID) -> Response:
     """The page. Its text says what the interview is; whose it is appears only after Begin."""
     folder: IntakeFolder = current_app.extensions["fupan_intake"]
     packet = folder.packet(recording)
-    body = render_template(
+    # The invitation's language, unless the person chose another here.
+    asked = i18n.locale_of(request.args.get("lang")) or i18n.locale_of(packet.language)
+    with force_locale(asked or i18n.CHINESE):
+        body = _render(packet)
+    response = Response(body, mimetype="text/html")
+    response.headers["Referrer-Policy"] = "no-referrer"
+    return response
+
+
+def _render(packet: Packet) -> str:
+    return render_template(
         "intake/room.html",
         packet=packet,
         company=packet.site,
@@ -72,9 +83,6 @@ def shell(recording: uuid.UUID) -> Response:
         release=release(),
         setup=_setup(packet),
     )
-    response = Response(body, mimetype="text/html")
-    response.headers["Referrer-Policy"] = "no-referrer"
-    return response
 
 
 @blueprint.app_errorhandler(LinkUnknownError)

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 
 import pytest
+from flask.testing import FlaskClient
 
 from appliance.packet import Policy
 from tests.support.candidate import Candidate
@@ -179,9 +180,14 @@ def test_the_probe_reads_and_forgets(begun: Begun, site: IntakeSite) -> None:
     assert site.folder.recorded_bytes(candidate.recording) == 0
 
 
-def test_errors_speak_the_asked_language_and_carry_no_cookie(client: object, begun: Begun) -> None:
+def test_the_page_speaks_the_asked_language_and_carries_no_cookie(
+    client: FlaskClient, begun: Begun
+) -> None:
     candidate = begun()
-    response = client.get(f"/i/{candidate.recording}", headers={"Accept-Language": "en"})  # type: ignore[attr-defined]
+    response = client.get(f"/i/{candidate.recording}")
+    assert 'lang="en"' in response.text
+    chinese = client.get(f"/i/{candidate.recording}?lang=zh")
+    assert 'lang="zh-Hans"' in chinese.text
     assert "Set-Cookie" not in response.headers
     assert "default-src 'none'" in response.headers["Content-Security-Policy"]
     assert "camera=(self)" in response.headers["Permissions-Policy"]

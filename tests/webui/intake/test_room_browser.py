@@ -152,6 +152,9 @@ def test_an_interview_from_the_link_to_the_receipt(
     assert state.receipt["number"] == receipt
     assert state.consent == {"record": True, "analysis": False}
     assert state.closed == len(packet.questions)
+    beat = site.folder.heartbeat(packet.recording)
+    assert beat is not None
+    assert {"fps", "brightness", "level_db", "question", "waiting"} <= set(beat["numbers"])
     media = opened(site, packet)
     assert [epoch[:4] for epoch in media["camera"]] == [b"\x1a\x45\xdf\xa3"]
     seen = events(site, packet)
@@ -267,6 +270,11 @@ def test_a_second_tab_does_not_record_twice_and_bad_links_speak_clearly(
         page.click("#begin:not([disabled])")
         at(page, "problem")
         assert "not valid" in (page.text_content("#problem-title") or "")
+        page.goto(f"{address}")
+        at(page, "welcome")
+        page.click("#language")
+        page.wait_for_url("**lang=zh#*")
+        page.wait_for_selector("html[lang=zh-Hans] #begin:not([disabled])")
         answer = page.goto(f"{server.url}/i/00000000-0000-4000-8000-000000000000#x")
         assert answer is not None
         assert answer.status == 404

@@ -4,7 +4,7 @@ import { Api } from "./api.js";
 import { base64, hex, sha256, utf8 } from "./codec.js";
 import { Checks, browserCanRecord, openCamera } from "./checks.js";
 import { Interview } from "./interview.js";
-import { announce, find, onPress, say, setStrings, show, timeOfDay } from "./screens.js";
+import { announce, find, moment, onPress, say, setStrings, show, timeOfDay } from "./screens.js";
 import { newBrowserKey, publicPoint, sign, signStatement } from "./seal.js";
 import { Store } from "./store.js";
 import { endTrial, startTrial } from "./trial.js";
@@ -15,6 +15,12 @@ const page = crypto.getRandomValues(new Uint8Array(16));
 const room = { page, attempt: null, packet: null, stream: null, screenStream: null };
 const SETTLED_MS = 1500;
 const RETRY_MS = 3000;
+
+// Trying again cannot help: a person has to do something else first.
+const HOPELESS = new Set([
+  ...["bound_elsewhere", "expired", "finished", "replaced", "sealed", "superseded", "unknown_link"],
+  ...["too_many_epochs", "recording_too_large"],
+]);
 
 setStrings(setup.strings);
 room.api = new Api(setup.recording, setup.language);
@@ -27,7 +33,7 @@ function problem(code, retry) {
   const known = setup.strings[`problem_${code}`] ? code : "other";
   find("problem-title").textContent = say(`problem_${known}_title`);
   find("problem-words").textContent = say(`problem_${known}`, { code });
-  find("problem-retry").hidden = !retry;
+  find("problem-retry").hidden = !retry || HOPELESS.has(code);
   room.retry = retry;
   show("problem");
 }
@@ -44,6 +50,14 @@ async function attemptStep(step) {
 
 async function start() {
   onPress("problem-retry", () => room.retry?.());
+  // The link's secret must survive a change of language.
+  find("language").onclick = (event) => {
+    event.currentTarget.hash = location.hash;
+  };
+  // Another link opened in this tab changes only the fragment.
+  addEventListener("hashchange", () => {
+    if (location.hash && document.documentElement.dataset.at !== "room") location.reload();
+  });
   if (!browserCanRecord()) {
     problem("unsupported");
     return;
@@ -135,7 +149,7 @@ async function enter(state) {
   } else if (attempt.finishing) {
     await finishUploads();
   } else if (state.state === "expired") {
-    if (await room.store.waiting(setup.recording)) await finishUploads();
+    if ((await room.store.listed(setup.recording)).length) await finishUploads();
     else problem("expired");
   } else if (state.state === "recording") {
     await resume(state);
@@ -248,7 +262,8 @@ async function record(state, resumed) {
     return;
   }
   let finishing = null;
-  const interview = new Interview(room, room.stream, () => {
+  const interview = new Interview(room, room.stream, (reason) => {
+    find("deadline-words").hidden = reason !== "deadline";
     finishing ??= attemptStep(async () => {
       await leave(interview);
       release();
@@ -341,7 +356,7 @@ function put(state, words) {
 
 function showDone(receipt) {
   find("receipt-number").textContent = receipt.number;
-  find("receipt-time").textContent = new Date(receipt.at).toLocaleString(document.documentElement.lang);
+  find("receipt-time").textContent = moment(receipt.at);
   find("receipt-pieces").textContent = String(receipt.chunks);
   onPress("to-status", () => attemptStep(async () => showStatus(await room.api.state())));
   show("done");

@@ -42,6 +42,12 @@ export function timeOfDay(milliseconds) {
   return `${String(at.getHours()).padStart(2, "0")}:${String(at.getMinutes()).padStart(2, "0")}`;
 }
 
+/** A moment as people write it in the page's language. */
+export function moment(timestamp) {
+  const locale = document.documentElement.lang.startsWith("zh") ? "zh-CN" : "en-GB";
+  return new Date(timestamp).toLocaleString(locale, { dateStyle: "long", timeStyle: "short" });
+}
+
 /** Runs `action` on a click, once at a time. */
 export function onPress(name, action) {
   const button = find(name);

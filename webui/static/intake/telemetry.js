@@ -6,6 +6,7 @@ const WIDTH = 64;
 const HEIGHT = 36;
 const LOOK_MS = 2000;
 const BEAT_MS = 10000;
+const FIRST_BEAT_MS = 2500;
 
 export class Telemetry {
   #frames = 0;
@@ -22,6 +23,7 @@ export class Telemetry {
     this.#count();
     this.looking = setInterval(() => this.#look(), LOOK_MS);
     this.beating = setInterval(() => this.#beat(), BEAT_MS);
+    this.beatingFirst = setTimeout(() => this.#beat(), FIRST_BEAT_MS);
     this.level = await Level.watch(this.stream, (level) => {
       this.figures.level_db = Math.round(level.level * 10) / 10;
       this.figures.noise_db = Math.round(level.noise * 10) / 10;
@@ -33,6 +35,7 @@ export class Telemetry {
     this.#running = false;
     clearInterval(this.looking);
     clearInterval(this.beating);
+    clearTimeout(this.beatingFirst);
     this.level?.stop();
   }
 
