@@ -12,14 +12,15 @@ from dataclasses import dataclass, field
 from email.message import EmailMessage
 from typing import Any
 
-from sqlalchemy import Row, insert, select
+from sqlalchemy import Row, insert, select, text
 
+from appliance import jobs
 from appliance.config import Settings
 from appliance.database import transaction
 from appliance.domain import Competency, Question, Role, User
 from appliance.keyholder.client import Keyholder
 from appliance.packet import Policy
-from appliance.stages import ingest, invite, position
+from appliance.stages import ingest, invite, position, seal
 from appliance.tables import audit_event, session
 from tests.support import factory
 from tests.support.candidate import Candidate, Epoch, flask_call
@@ -41,6 +42,7 @@ class Site:
     keyholder: Keyholder
     department: uuid.UUID = field(init=False)
     recruiter: User = field(init=False)
+    last_browser: Candidate = field(init=False)
 
     def __post_init__(self) -> None:
         self.department = factory.make_department(self.settings)
@@ -145,13 +147,37 @@ class Site:
                 )
             )
 
-    def sealed(self, chunks: list[bytes], *, analysis: bool = True) -> uuid.UUID:
-        """A recording that went the whole way to the vault."""
+    def waiting_jobs(self, name: str) -> list[dict[str, Any]]:
+        """Arguments of the jobs of this name that have not begun."""
+        statement = text("SELECT args FROM procrastinate_jobs WHERE task_name = :name AND status = 'todo'")
+        with transaction("worker", self.settings) as tx:
+            return list(tx.scalars(statement, {"name": name}))
+
+    def finished(self, chunks: list[bytes], *, analysis: bool = True) -> uuid.UUID:
+        """A recording that was finished and pulled; its seal job waits."""
         [recording] = self.invite(f"c{uuid.uuid4().hex[:6]}")
         self.run_jobs()
-        browser = self.begun(recording, analysis=analysis)
-        epoch = self.record(browser, chunks)
-        assert browser.finish(epoch)[0] == 200
+        self.last_browser = self.begun(recording, analysis=analysis)
+        epoch = self.record(self.last_browser, chunks)
+        assert self.last_browser.finish(epoch)[0] == 200
         self.pull()
+        return recording
+
+    def sealed_but_not_analysed(self, chunks: list[bytes], *, analysis: bool = True) -> uuid.UUID:
+        """A recording in the vault; its analysis job, if any, waits."""
+        recording = self.finished(chunks, analysis=analysis)
+        seal.seal(self.work, str(recording))
+        with transaction("worker", self.settings) as tx:
+            tx.execute(text("DELETE FROM procrastinate_jobs WHERE task_name = 'seal'"))
+        return recording
+
+    def sealed(self, chunks: list[bytes], *, analysis: bool = True) -> uuid.UUID:
+        """A recording that went the whole way to the vault, and to analysis where that is possible."""
+        recording = self.finished(chunks, analysis=analysis)
         self.run_jobs()
         return recording
+
+    @property
+    def work(self) -> jobs.Work:
+        """What a task gets when a test calls it by itself."""
+        return jobs.Work(self.settings, lambda: False)

@@ -114,7 +114,7 @@ class Taking:
             log.append(self.tx, action, object_type="attempt", object_id=self.id, **values)
 
     def _event(self, action: log.Action, record: IntakeRecord, **values: Any) -> None:
-        address = str(record.body.get("address", ""))
+        address = _address(record.body)
         details = {"record": record.seq, **values.pop("details", {})}
         actor = log.Actor.candidate(self.id, address)
         self.events.append((action, {"actor": actor, "details": details, **values}))
@@ -142,7 +142,7 @@ class Taking:
                 attempt_id=self.id,
                 generation=generation,
                 public_key=key,
-                address=str(record.body.get("address", "")),
+                address=_address(record.body),
             )
         )
         self.pins[generation] = key
@@ -167,10 +167,11 @@ class Taking:
 
     def consent(self, record: IntakeRecord) -> None:
         statement = self._proven(record, "consent")
-        for purpose, granted in statement["choices"].items():
+        choices = {ConsentPurpose(name): given is True for name, given in statement["choices"].items()}
+        for purpose, granted in choices.items():
             text = (statement["texts"][purpose], statement["language"])
-            self._insert_consent(record, ConsentPurpose(purpose), granted is True, text)
-        self._event(log.Action.INGEST_CONSENT, record, details={"choices": statement["choices"]})
+            self._insert_consent(record, purpose, granted, text)
+        self._event(log.Action.INGEST_CONSENT, record, details={"choices": choices})
 
     def consent_withdrawn(self, record: IntakeRecord) -> None:
         statement = self._proven(record, "withdraw")
@@ -267,6 +268,11 @@ _HANDLERS: dict[RecordKind, Callable[[Taking, IntakeRecord], None]] = {
     RecordKind.STATE: Taking.noted,
     RecordKind.FINISH: Taking.finish,
 }
+
+
+def _address(body: Mapping[str, Any]) -> str:
+    """Where a request came from, as intake says: short and printable, whatever stands there."""
+    return "".join(letter for letter in str(body.get("address", "")) if letter.isprintable())[:64]
 
 
 def _storable(body: dict[str, Any]) -> dict[str, Any]:
