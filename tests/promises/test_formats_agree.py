@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import random
+import struct
 import uuid
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from storage.keys import new_key, wrap
+from storage.errors import IntegrityError
+from storage.journal import Journal
+from storage.keys import new_key, unwrap, wrap
+from storage.opening import open_epoch_key, parse_opening, verify_opening
 from storage.segment_format import new_header
+from storage.stream import EpochReader
 from tests.storage import builders, reference
+from tests.storage.make_vectors import PATH as VECTORS
 
 pytestmark = pytest.mark.promise
 Record = Callable[[str, object], None]
@@ -67,3 +74,31 @@ def test_a_second_implementation_unwraps_keys() -> None:
         parent, kind="day", key_id="2026-11-22", parent="vault", key=key, public=builders.DAY_PUBLIC
     )
     assert reference.unwrap_key(record, parent) == key
+
+
+def test_version_1_opens_for_ever(tmp_path: Path, record_property: Record) -> None:
+    vectors, path = json.loads(VECTORS.read_text(encoding="utf-8")), tmp_path / "f"
+    for vector in vectors["sealed"]:
+        data, key = bytes.fromhex(vector["data"]), bytes.fromhex(vector["key"])
+        path.write_bytes(data)
+        if "plaintext" in vector:
+            plain = bytes.fromhex(vector["plaintext"])
+            assert builders.open_whole(path, key) == reference.open_sealed(data, key) == plain, vector["name"]
+            continue
+        with pytest.raises(IntegrityError) as raised:
+            builders.open_whole(path, key)
+        assert raised.value.kind == vector["failure"], vector["name"]
+        with pytest.raises((ValueError, struct.error)):
+            reference.open_sealed(data, key)
+    epoch, key = vectors["epoch"], vectors["key"]
+    path.write_bytes(bytes.fromhex(epoch["journal"]))
+    ((name, state),) = Journal(path).state().items()
+    opening = parse_opening(Journal(path).opening(bytes.fromhex(name)))
+    verify_opening(opening)
+    epoch_key = open_epoch_key(bytes.fromhex(epoch["day_private"]), opening)
+    with EpochReader(path, opening.epoch, epoch_key, opening) as reader:
+        assert [plaintext.hex() for _, plaintext in reader.iter_chunks()] == epoch["plaintexts"]
+        assert (reader.gaps, state.end) == ([], len(epoch["plaintexts"]))
+        assert reader.end_record is not None
+    assert unwrap(bytes.fromhex(key["parent"]), key["record"].encode()).hex() == key["key"]
+    record_property("figure", f"{len(vectors['sealed']) + 2} vectors of version 1 open or fail by name")
