@@ -194,10 +194,11 @@ def verify(tx: Connection) -> Verification:
     tx.execute(text("SET LOCAL statement_timeout = 0"))
     # The head first: events appended while the walk runs lie behind it and are left for the next walk.
     head = tx.execute(select(audit_head.c.seq, audit_head.c.hash)).one()
-    rows = tx.execution_options(yield_per=PAGE).execute(
+    rows = tx.execute(
         select(audit_event.c.seq, audit_event.c.body, audit_event.c.hash)
         .where(audit_event.c.seq <= head.seq)
-        .order_by(audit_event.c.seq)
+        .order_by(audit_event.c.seq),
+        execution_options={"yield_per": PAGE},
     )
     found = verify_chain((row.seq, row.body, bytes(row.hash)) for row in rows)
     if found.ok and (found.count, found.head) != (head.seq, bytes(head.hash)):
