@@ -1,0 +1,84 @@
+"""The auditor's pages: facets, chart, verification on top, exports that are themselves entries."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+
+from sqlalchemy import create_engine, text
+
+from appliance.audit import log
+from appliance.database import transaction
+from appliance.domain import Role
+from tests.support.desk import Desk, post
+
+
+def entries(desk: Desk, count: int, **more: str) -> None:
+    with transaction("staff", desk.settings) as tx:
+        for _ in range(count):
+            actor = log.Actor.of(desk.people[Role.RECRUITER])
+            log.append(tx, log.Action.POSITION_CHANGE, actor, "position", "=1+1", **more)
+
+
+def test_facets_narrow_the_list_and_the_chart_is_also_a_table(desk: Desk) -> None:
+    entries(desk, 60)
+    entries(desk, 3, outcome="denied", reason="role")
+    auditor = desk.client(Role.AUDITOR)
+    page = auditor.get("/audit?action=position:change").text
+    assert "1–50 of 63" in page
+    assert '<rect class="bar refused"' in page
+    assert "position:change · changed a position (63)" in page
+    refused = auditor.get("/audit?outcome=denied").text
+    assert "1–3 of 3" in refused
+    assert "As a table" in refused
+    who = desk.people[Role.RECRUITER].username
+    assert "of 63" in auditor.get(f"/audit?actor={who}&object_type=position").text
+    assert "No entry fits this filter" in auditor.get("/audit?since=2001-01-01&until=2001-01-02").text
+    assert auditor.get("/audit?since=soon&page=-3&actor=%F0%9F%8D%8B").status_code == 200
+    assert auditor.get("/audit?action=%00").status_code == 400
+
+
+def test_the_state_of_the_chain_is_on_top_of_every_page(desk: Desk) -> None:
+    entries(desk, 5)
+    auditor = desk.client(Role.AUDITOR)
+    for path in ("/audit", "/audit/events/2"):
+        assert "The chain holds." in auditor.get(path).text
+    assert post(auditor, "/audit/verify").status_code == 303
+    assert "audit:verify" in auditor.get("/audit").text
+
+
+def test_a_broken_chain_is_named(desk: Desk) -> None:
+    entries(desk, 5)
+    engine = create_engine(desk.settings.database_url("owner"))
+    with engine.begin() as tx:
+        tx.execute(text("ALTER TABLE audit_event DISABLE TRIGGER USER"))
+        tx.execute(text("UPDATE audit_event SET hash = sha256('x') WHERE seq = 3"))
+    engine.dispose()
+    assert "The chain is broken at entry 3." in desk.client(Role.AUDITOR).get("/audit").text
+
+
+def test_exports_hold_the_filtered_rows_and_are_entries(desk: Desk) -> None:
+    entries(desk, 4)
+    auditor = desk.client(Role.AUDITOR)
+    sheet = auditor.get("/audit/export.csv?action=position:change")
+    assert sheet.headers["Content-Disposition"].startswith('attachment; filename="fupan-access-log-')
+    rows = list(csv.DictReader(io.StringIO(sheet.data.decode("utf-8-sig"))))
+    assert {row["action"] for row in rows} == {"position:change"}
+    assert rows[0]["object_id"] == "'=1+1"  # no spreadsheet computes it
+    told = auditor.get("/audit/export.json").json["entries"]
+    assert all(hashlib.sha256(one["body"].encode()).hexdigest() == one["sha256"] for one in told)
+    exports = [json.loads(one["body"])["event"] for one in told if '"audit:read"' in one["body"]]
+    assert exports[0]["details"]["format"] == "csv"
+    assert "audit:read" in auditor.get("/audit").text
+
+
+def test_unknown_entries_and_recordings_are_not_there(desk: Desk) -> None:
+    auditor = desk.client(Role.AUDITOR)
+    for path in (
+        "/audit/events/999",
+        "/audit/events/99999999999999999999",
+        f"/audit/recordings/{desk.department}",
+    ):
+        assert auditor.get(path).status_code == 404

@@ -1,0 +1,64 @@
+"""Accounts and health: who may manage whom, what is shown once, what a site without parts says."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+
+from appliance.config import Database
+from appliance.domain import Role
+from tests.support.desk import Desk, post
+from webui.staff.app import create_app
+
+
+def test_an_account_is_made_and_its_link_signs_in_once(desk: Desk) -> None:
+    admin = desk.client(Role.SECURITY_ADMIN)
+    form = {"username": "Li.Lei", "display_name": "李雷", "role": "department_head"}
+    refused = post(admin, "/accounts", data=form)
+    assert (refused.status_code, 'value="Li.Lei"' in refused.text) == (422, True)
+    made = post(admin, "/accounts", data=form | {"department_id": str(desk.department)})
+    found = re.search(r'id="link">http://staff\.fupan\.test(/sign-in/[\w-]+)<', made.text)
+    assert found is not None
+    assert found.group(1) not in admin.get("/accounts").text
+    new = desk.client()
+    assert post(new, found.group(1)).status_code == 303
+    assert "李雷" in new.get("/").text
+    assert post(admin, "/accounts", data=form | {"role": "candidate"}).status_code == 422
+
+
+def test_disabling_ends_the_session_and_the_last_security_admin_stays(desk: Desk) -> None:
+    admin, head = desk.client(Role.SECURITY_ADMIN), desk.client(Role.DEPARTMENT_HEAD)
+    target = desk.people[Role.DEPARTMENT_HEAD].account_id
+    assert head.get("/candidates").status_code == 200
+    assert post(admin, f"/accounts/{target}/disable").status_code == 303
+    assert head.get("/candidates").status_code == 303
+    assert post(admin, f"/accounts/{target}/enable").status_code == 303
+    own = desk.people[Role.SECURITY_ADMIN].account_id
+    last = post(admin, f"/accounts/{own}/disable")
+    assert (last.status_code, "last security administrator" in last.text) == (422, True)
+    assert post(admin, f"/accounts/{desk.department}/link").status_code == 404
+
+
+def test_a_new_role_shows_at_once(desk: Desk) -> None:
+    admin = desk.client(Role.SECURITY_ADMIN)
+    target = desk.people[Role.INTERVIEWER].account_id
+    form = {"display_name": "I", "role": "auditor", "department_id": ""}
+    assert post(admin, f"/accounts/{target}", data=form).status_code == 303
+    assert "Auditor" in admin.get(f"/accounts/{target}").text
+
+
+def test_health_says_what_is_down(desk: Desk) -> None:
+    admin = desk.client(Role.SYSTEM_ADMIN)
+    assert "Unlocked" in admin.get("/health").text
+    desk.keyholder.lock()
+    assert "fupan vault unlock" in admin.get("/health").text
+
+
+def test_without_a_database_machines_and_people_are_told(desk: Desk) -> None:
+    away = dataclasses.replace(desk.settings, database=Database(host="/nowhere"))
+    browser = create_app(away).test_client()
+    browser.set_cookie("fupan", "anything")
+    assert browser.get("/healthz").status_code == 503
+    page = browser.get("/candidates", headers={"Accept-Language": "en"})
+    assert (page.status_code, page.headers["Retry-After"]) == (503, "5")
+    assert "The database is not answering" in page.text

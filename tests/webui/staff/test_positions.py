@@ -1,0 +1,136 @@
+"""Positions: the form keeps what was typed, weights total 100, invitations answer row by row."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+import uuid
+
+import pytest
+
+from appliance.domain import Role
+from appliance.errors import InvalidInputError
+from appliance.stages.invite import Invitee
+from appliance.tables import attempt, position
+from tests.support.desk import Desk, post
+from webui.staff.invitations import read_rows
+
+TOMORROW = (dt.datetime.now(dt.UTC) + dt.timedelta(days=2)).date().isoformat()
+
+
+def form(desk: Desk, **changes: object) -> dict[str, object]:
+    return {
+        "title": "数据工程师",
+        "department_id": str(desk.department),
+        "language": "zh",
+        "question_text": ["请介绍自己。", "为什么选择我们?"],
+        "question_prep": ["10", "20"],
+        "question_answer": ["60", "90"],
+        "question_hint": ["请面向摄像头", ""],
+        "question_competency": ["沟通", ""],
+        "competency_name": ["沟通", "问题解决"],
+        "weight": ["30", "70"],
+        "screen": "off",
+        "analysis": "offered",
+        "min_seconds": "0",
+        **changes,
+    }
+
+
+def test_a_position_is_made_changed_and_closed(desk: Desk) -> None:
+    browser = desk.client(Role.RECRUITER)
+    made = post(browser, "/positions", data=form(desk))
+    assert made.status_code == 303
+    page = browser.get(made.location)
+    assert "数据工程师" in page.text
+    assert "The position is saved." in page.text
+    path = made.location.split("?")[0]
+    assert "请面向摄像头" in browser.get(f"{path}/edit").text
+    assert post(browser, path, data=form(desk, weight=["60", "40"])).status_code == 303
+    assert "version 2" in browser.get(path).text
+    assert post(browser, f"{path}/close").status_code == 303
+    assert "Invite</button>" not in browser.get(path).text
+    assert post(browser, path, data=form(desk)).status_code == 409
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"weight": ["30", "60"]}, "The weights total 90 %"),
+        ({"weight": ["30", "many"]}, "must be a whole number"),
+        ({"title": " "}, "title"),
+        ({"question_text": ["", "x"]}, "Question 1"),
+        ({"screen": "sometimes"}, "screen"),
+    ],
+)
+def test_what_must_be_mended_is_said_and_nothing_typed_is_lost(
+    desk: Desk, changes: dict[str, object], reason: str
+) -> None:
+    answer = post(desk.client(Role.RECRUITER), "/positions", data=form(desk, **changes))
+    assert answer.status_code == 422
+    assert reason in answer.text
+    assert "为什么选择我们?" in answer.text or "question_text" in changes
+    assert desk.site.rows(position) == []
+
+
+def test_rows_that_can_be_invited_are_and_the_others_stay_with_their_reason(desk: Desk) -> None:
+    made = desk.site.position()
+    unreadable, twice = "韩梅梅\tno-address", "又一个李雷,li@example.com"
+    pasted = f"姓名,邮箱\n李雷, li@example.com\n{unreadable}\nAda <ada@example.com>\n{twice}\n"
+    answer = post(
+        desk.client(Role.RECRUITER),
+        f"/positions/{made}/invitations",
+        data={"people": pasted, "deadline": TOMORROW},
+    )
+    assert answer.status_code == 200
+    assert "2 invitations are on their way" in answer.text
+    left = re.search(r'<textarea id="f-people"[^>]*>(.*?)</textarea>', answer.text, re.S)
+    assert left is not None
+    assert left.group(1).split("\n") == [unreadable, twice]
+    assert "already invited" in answer.text
+    assert len(desk.site.rows(attempt, position_id=made)) == 2
+
+
+def test_a_deadline_that_is_none_invites_nobody(desk: Desk) -> None:
+    made = desk.site.position()
+    for deadline in ("", "yesterday", "2020-01-01"):
+        answer = post(
+            desk.client(Role.RECRUITER),
+            f"/positions/{made}/invitations",
+            data={"people": "a, a@example.com", "deadline": deadline},
+        )
+        assert answer.status_code == 422
+        assert "a, a@example.com" in answer.text
+    assert desk.site.rows(attempt, position_id=made) == []
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "王小明, ming@example.com",
+        "ming@example.com;王小明",
+        "王小明\tming@example.com",
+        "王小明 <ming@example.com>",
+        '"王小明",ming@example.com',
+        "王小明,ming@example.com",
+    ],
+)
+def test_a_row_may_be_written_in_many_ways(line: str) -> None:
+    assert read_rows(line) == [(line, Invitee("王小明", "ming@example.com"))]
+
+
+def test_too_many_rows_and_none_are_refused() -> None:
+    for text in ("", "\n \n", "\n".join(f"a{n},a{n}@x.test" for n in range(1001))):
+        with pytest.raises(InvalidInputError):
+            read_rows(text)
+
+
+def test_another_departments_position_does_not_exist(desk: Desk) -> None:
+    from tests.support import factory
+
+    elsewhere = factory.make_position(desk.settings, factory.make_department(desk.settings))
+    browser = desk.client(Role.DEPARTMENT_HEAD)
+    foreign, unknown = browser.get(f"/positions/{elsewhere}"), browser.get(f"/positions/{uuid.uuid4()}")
+    assert foreign.status_code == unknown.status_code == 404
+    number = re.compile(r'class="mono">[0-9a-f]{12}')
+    assert number.sub("", foreign.text) == number.sub("", unknown.text)
