@@ -152,15 +152,17 @@ def sample_pictures(
         stream.thread_type = "AUTO"
         context.thread_count = 2
         pictures.width, pictures.height = context.width, context.height
-        wanted = -np.inf
+        first: float | None = None
+        sampled = -1
         for frame in _frames(container, stream, pictures.damage):
             if frame.time is None or frame.width * frame.height > LARGEST_PICTURE:
                 continue
             at = frame.time * 1000
             pictures.times_ms.append(at)
-            if at < wanted:
+            first = at if first is None else first
+            if int((at - first) // every_ms) <= sampled:
                 continue
-            wanted = max(wanted + every_ms, at + every_ms / 2)
+            sampled = int((at - first) // every_ms)
             yield at, _picture(frame)
 
 

@@ -9,6 +9,7 @@ from .signals import Segment, Signal, statement
 
 Span = tuple[int, int, str]
 MOST_EVIDENCE = 5
+LASTING_MS = 1000  # a shorter sight of a second face may be the detector's mistake
 QUOTE = 80
 
 
@@ -95,7 +96,7 @@ def _faces(by_kind: dict[str, list[Signal]], duration_ms: int) -> list[dict[str,
     found = [statement("face_share", _spans(_longest(by_kind.get("face_present", []))), percent=percent)]
     for name, chosen in (
         ("face_absent", [s for s in counts if s.value == 0]),
-        ("several_faces", [s for s in counts if s.value > 1]),
+        ("several_faces", [s for s in counts if s.value > 1 and s.end_ms - s.start_ms >= LASTING_MS]),
     ):
         if chosen:
             seconds = round(_total(chosen) / 1000, 1)

@@ -107,11 +107,10 @@ class WhisperEngine:
         def close(end: float) -> None:
             said = words.text(text).strip()
             if said:
-                begins = window.track_ms(min(start, length) * 1000)
-                ends = window.track_ms(min(end, length) * 1000, ending=True)
+                begins, ends = window.track_span(start * 1000, end * 1000)
                 spoken = simplified(said) if self.language == "zh" else said
                 confidence = min(1.0, float(np.exp(np.mean(logs))))
-                segments.append(Segment(round(begins), round(max(begins, ends)), spoken, confidence))
+                segments.append(Segment(round(begins), round(ends), spoken, confidence))
 
         for token, log in zip(decoded.tokens, decoded.log_probabilities, strict=True):
             if not words.is_timestamp(token):

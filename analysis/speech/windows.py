@@ -19,6 +19,8 @@ from .voice_activity import FRAME_MS, Stretch
 LONGEST_MS = 28_000.0
 PADDING_MS = 200.0
 CUT_SEARCH_MS = 8_000.0
+SHORTEST_PART_MS = 1_000.0
+LOOSE_MS = 400.0
 
 
 @dataclass(frozen=True)
@@ -32,14 +34,25 @@ class Window:
         """How long it sounds."""
         return sum(end - start for start, end in self.pieces)
 
-    def track_ms(self, window_ms: float, *, ending: bool = False) -> float:
-        """Time in the track of a time in the window; at a join, the piece before it if `ending`."""
-        for start, end in self.pieces:
-            length = end - start
-            if window_ms < length or (ending and window_ms == length):
-                return start + max(0.0, window_ms)
-            window_ms -= length
-        return self.pieces[-1][1]
+    def track_span(self, start_ms: float, end_ms: float) -> tuple[float, float]:
+        """The span of the track behind a span of the window, in ms.
+
+        An engine's times are a little loose: what reaches only a moment into a neighbouring piece does not
+        reach there, since minutes of silence may lie between the two.
+        """
+        reached: list[tuple[float, float]] = []  # in ms of the track
+        at = 0.0
+        for piece_start, piece_end in self.pieces:
+            length = piece_end - piece_start
+            first, past = max(start_ms, at), min(end_ms, at + length)
+            if first <= past:
+                reached.append((piece_start + first - at, piece_start + past - at))
+            at += length
+        if not reached:
+            return self.pieces[-1][1], self.pieces[-1][1]
+        longest = max(past - first for first, past in reached)
+        lasting = [span for span in reached if span[1] - span[0] >= min(LOOSE_MS, longest)]
+        return lasting[0][0], lasting[-1][1]
 
 
 @dataclass(frozen=True)
@@ -55,7 +68,8 @@ def plan_windows(
 ) -> list[Window]:
     """Pack stretches of speech into windows. `boundaries_ms` in ms of the track."""
     bounds = sorted(boundaries_ms)
-    pieces = _split_long(_split_at(_padded(list(stretches)), bounds), probabilities)
+    padded = _padded(list(stretches), len(probabilities) * FRAME_MS)
+    pieces = _split_long(_split_at(padded, bounds), probabilities)
     windows: list[list[tuple[float, float]]] = []
     length, group = 0.0, -1
     for start, end in pieces:
@@ -68,20 +82,22 @@ def plan_windows(
     return [Window(tuple(window)) for window in windows]
 
 
-def _padded(stretches: list[Stretch]) -> list[tuple[float, float]]:
-    """A little room around each stretch, never into the next."""
+def _padded(stretches: list[Stretch], sound_ms: float) -> list[tuple[float, float]]:
+    """A little room around each stretch, never into the next and never past the end of the sound."""
     padded: list[tuple[float, float]] = []
     for n, stretch in enumerate(stretches):
         before = stretches[n - 1].end_ms if n else -np.inf
         after = stretches[n + 1].start_ms if n + 1 < len(stretches) else np.inf
         start = max(0.0, stretch.start_ms - PADDING_MS, (before + stretch.start_ms) / 2)
-        padded.append((start, min(stretch.end_ms + PADDING_MS, (stretch.end_ms + after) / 2)))
+        end = min(sound_ms, stretch.end_ms + PADDING_MS, (stretch.end_ms + after) / 2)
+        padded.append((start, end))
     return padded
 
 
 def _split_at(pieces: Iterable[tuple[float, float]], bounds: list[float]) -> Iterator[tuple[float, float]]:
+    """Cut at the boundaries, except so near to an end that only a breath would be cut off."""
     for start, end in pieces:
-        inside = [bound for bound in bounds if start < bound < end]
+        inside = [bound for bound in bounds if start + SHORTEST_PART_MS < bound < end - SHORTEST_PART_MS]
         edges = [start, *inside, end]
         yield from itertools.pairwise(edges)
 

@@ -1,4 +1,4 @@
-"""`python -m installer.model_packs build|list|verify`: the model packs of one data folder.
+"""`python -m installer.model_packs build|import-vosk|list|verify`: the model packs of one data folder.
 
 Exit codes: 0 done, 1 a pack is damaged, 3 a source cannot be had (go on without a pack).
 """
@@ -12,7 +12,8 @@ from pathlib import Path
 
 from analysis.model_pack import ModelPackError, load_pack
 
-from .fetch import SourceUnavailableError
+from .fetch import SourceUnavailableError, fetch
+from .sources import VOSK_TEST_MODEL
 
 EXIT_DAMAGED = 1
 EXIT_NO_SOURCE = 3
@@ -36,6 +37,28 @@ def _build(arguments: argparse.Namespace) -> int:
     except ModelPackError as error:
         print(f"No model pack: {error}", file=sys.stderr)
         return EXIT_DAMAGED
+    return 0
+
+
+def _import_vosk(arguments: argparse.Namespace) -> int:
+    from .import_vosk import import_vosk
+
+    try:
+        import_vosk(
+            arguments.out, arguments.model, arguments.language, arguments.licence, arguments.model.name, say
+        )
+    except ModelPackError as error:
+        print(f"No model pack: {error}", file=sys.stderr)
+        return EXIT_DAMAGED
+    return 0
+
+
+def _fetch_test_model(arguments: argparse.Namespace) -> int:
+    try:
+        fetch(VOSK_TEST_MODEL, arguments.cache, say)
+    except SourceUnavailableError as error:
+        print(f"No test model: {error}", file=sys.stderr)
+        return EXIT_NO_SOURCE
     return 0
 
 
@@ -79,6 +102,15 @@ def main(argv: list[str] | None = None) -> int:
     build.add_argument("--out", type=Path, required=True, help="folder of packs")
     build.add_argument("--cache", type=Path, required=True, help="folder of fetched sources")
     build.set_defaults(run=_build)
+    vosk = commands.add_parser("import-vosk", help="make a pack around a Vosk model of your own")
+    vosk.add_argument("--out", type=Path, required=True, help="folder of packs, with an active one")
+    vosk.add_argument("--model", type=Path, required=True, help="folder of the unpacked Vosk model")
+    vosk.add_argument("--language", required=True, help="language of the model, for example zh")
+    vosk.add_argument("--licence", required=True, help="licence of the model as its maker states it")
+    vosk.set_defaults(run=_import_vosk)
+    test_model = commands.add_parser("fetch-test-model", help="fetch what only tests use")
+    test_model.add_argument("--cache", type=Path, required=True, help="folder of fetched sources")
+    test_model.set_defaults(run=_fetch_test_model)
     listing = commands.add_parser("list", help="show the packs of a folder")
     listing.add_argument("--out", type=Path, required=True, help="folder of packs")
     listing.set_defaults(run=_list)

