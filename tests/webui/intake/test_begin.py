@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
@@ -154,11 +155,17 @@ def test_a_nearly_full_disk_refuses_new_candidates(site: IntakeSite) -> None:
     full = IntakeSite(site.settings.data, disk_floor_bytes=1 << 62)
     client = create_app(full.settings).test_client(use_cookies=False)
     packet, secret = full.invite()
-    response = client.post(f"/intake/recordings/{packet.recording}/begin", json={})
-    assert response.status_code == 404
-    candidate = Candidate(flask_call(client), packet.recording, secret)
+    waits: list[str | None] = []
+
+    def call(method: str, path: str, **more: Any) -> tuple[int, dict[str, Any]]:
+        response = client.open(path, method=method, **more)
+        waits.append(response.headers.get("Retry-After"))
+        return response.status_code, response.get_json()
+
+    candidate = Candidate(call, packet.recording, secret)
     status, answer = candidate.begin()
     assert (status, answer["code"]) == (507, "full")
+    assert waits == ["60"]
     assert kinds(full, packet) == []
 
 
