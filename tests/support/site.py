@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import email
 import email.policy
+import json
 import re
 import secrets
 import uuid
@@ -146,6 +147,16 @@ class Site:
                     .order_by(audit_event.c.seq)
                 )
             )
+
+    def last_details(self, object_type: str, object_id: uuid.UUID) -> dict[str, Any]:
+        """The details of the newest audit event about an object that has any."""
+        statement = select(audit_event.c.body).where(
+            audit_event.c.object_type == object_type, audit_event.c.object_id == str(object_id)
+        )
+        with transaction("auditor", self.settings) as tx:
+            bodies = tx.scalars(statement.order_by(audit_event.c.seq.desc())).all()
+        events = (json.loads(body)["event"] for body in bodies)
+        return next(dict(event["details"]) for event in events if "details" in event)
 
     def waiting_jobs(self, name: str) -> list[dict[str, Any]]:
         """Arguments of the jobs of this name that have not begun."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import UTC, datetime
 from typing import Any
 
@@ -72,22 +73,19 @@ def note_sealed(
             )
         )
         _order_analysis(tx, row, has_media=bool(tracks))
-        details = {"tracks": len(tracks), "epochs": len(epochs)}
+        problems = Counter(epoch.problem for epoch in epochs if epoch.problem)
+        details = {"tracks": len(tracks), "epochs": len(epochs), "unopened": dict(problems)}
         actor = log.Actor.unit("worker")
         log.append(tx, log.Action.SEAL_DONE, actor, "recording", row.id, details=details)
 
 
 def _gaps(result: dict[str, Any], epochs: list[Epoch]) -> list[list[Any]]:
-    """[start_ms, end_ms, reason, track] of everything that is missing; an epoch that does not open is one."""
+    """[start_ms, end_ms, reason, track] of everything that is missing; an epoch that does not open is one.
+
+    The child names what it was given; epochs without even an opening are named here, without a time.
+    """
     gaps = [[*gap, described["name"]] for described in result["tracks"] for gap in described["gaps"]]
-    problems = {epoch.id: epoch.problem for epoch in epochs if epoch.problem}
-    for described in result["tracks"]:
-        for epoch in described["epochs"]:
-            reason = problems.pop(epoch["epoch"], epoch.get("problem"))
-            if reason:
-                gaps.append([epoch["start_ms"], epoch["end_ms"], reason, described["name"]])
-    names = {epoch.id: epoch.track for epoch in epochs}
-    return gaps + [[0, 0, reason, names[epoch_id]] for epoch_id, reason in problems.items()]
+    return gaps + [[0, 0, epoch.problem, epoch.track] for epoch in epochs if not epoch.opening]
 
 
 def _order_analysis(tx: Connection, row: Row[Any], *, has_media: bool) -> None:
