@@ -128,13 +128,13 @@ def format_deadline(moment: datetime, language: str) -> str:
     offset = local.strftime("%z")
     zone = f"UTC{offset[:3]}:{offset[3:5]}"
     if language == "zh":
-        day = f"{local.year}年{local.month}月{local.day}日(星期{WEEKDAYS[local.weekday()]})"
-        return f"{day} {local:%H:%M}({zone})"
+        day = f"{local.year}年{local.month}月{local.day}日（星期{WEEKDAYS[local.weekday()]}）"
+        return f"{day} {local:%H:%M}（{zone}）"
     return f"{local:%A, %d %B %Y, %H:%M} ({zone})"
 
 
 def _subject(site: str, title: str, language: str) -> str:
-    words = f"面试邀请:{title}({site})" if language == "zh" else f"Your interview: {title} ({site})"
+    words = f"面试邀请：{title}（{site}）" if language == "zh" else f"Your interview: {title} ({site})"
     return " ".join(words.split())  # a header is one line
 
 

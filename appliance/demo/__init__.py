@@ -52,9 +52,9 @@ COMPETENCIES_EN = (
     Competency("learning", "Learning", 30),
 )
 QUESTIONS_ZH = (
-    Question(1, "请介绍一次计划临时变化的经历,您是怎样应对的?", 30, 180, "请面向摄像头", "delivery"),
-    Question(2, "结果如何?您用什么来衡量?", 30, 120, "可以举出具体数字", "communication"),
-    Question(3, "如果再来一次,您会有哪些不同的做法?", 30, 120, "", "learning"),
+    Question(1, "请介绍一次计划临时变化的经历，您是怎样应对的？", 30, 180, "请面向摄像头", "delivery"),
+    Question(2, "结果如何？您用什么来衡量？", 30, 120, "可以举出具体数字", "communication"),
+    Question(3, "如果再来一次，您会有哪些不同的做法？", 30, 120, "", "learning"),
 )
 
 
@@ -141,7 +141,7 @@ def _ensure_interview(tx: Connection, recruiter: User, interviewer: User, clip: 
     if known is not None:
         return known
     department_id = accounts.ensure_department(tx, DEPARTMENT)
-    _ensure_position(tx, recruiter, department_id, "项目经理(示例)", "zh", QUESTIONS_ZH, COMPETENCIES_ZH)
+    _ensure_position(tx, recruiter, department_id, "项目经理（示例）", "zh", QUESTIONS_ZH, COMPETENCIES_ZH)
     position_id = _ensure_position(
         tx, recruiter, department_id, "Project manager (demo)", "en", _questions(clip), COMPETENCIES_EN
     )
