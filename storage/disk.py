@@ -101,14 +101,20 @@ class Temporary:
 
     def __init__(self, path: Path) -> None:
         ensure_folder(path.parent)
-        for leftover in leftovers(path.parent):
-            leftover.unlink(missing_ok=True)
+        leftovers(path.parent, remove=True)
         self.path = path
         self.temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}{TEMPORARY_SUFFIX}")
-        with room_errors():
-            self.fd = os.open(self.temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        fcntl.flock(self.fd, fcntl.LOCK_EX)
+        self.fd = self._create()
+        while os.fstat(self.fd).st_nlink == 0:  # another writer tidied it before this one had its lock
+            os.close(self.fd)
+            self.fd = self._create()
         self._open = True
+
+    def _create(self) -> int:
+        with room_errors():
+            fd = os.open(self.temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        return fd
 
     def commit(self) -> None:
         """fsync, rename over the final name, fsync the folder. The rename is the commit."""
@@ -171,8 +177,8 @@ def is_temporary(path: Path) -> bool:
     return path.name.startswith(".") and path.name.endswith(TEMPORARY_SUFFIX)
 
 
-def leftovers(folder: Path) -> list[Path]:
-    """Temporary files in this folder that no living process is writing."""
+def leftovers(folder: Path, *, remove: bool = False) -> list[Path]:
+    """Temporary files in this folder that no living process is writing; with `remove`, they go."""
     found = []
     for path in sorted(folder.glob(f".*{TEMPORARY_SUFFIX}")):
         with contextlib.suppress(FileNotFoundError):
@@ -180,6 +186,8 @@ def leftovers(folder: Path) -> list[Path]:
             try:
                 fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 found.append(path)
+                if remove:
+                    path.unlink(missing_ok=True)
             except BlockingIOError:
                 continue
             finally:
