@@ -43,8 +43,13 @@ class Epoch:
         self.bodies.append((number, 0, body))
         return self.bodies[-1]
 
-    def end(self) -> tuple[int, int, bytes]:
-        number, body = self.writer.finish(time.monotonic() * 1000, time.time() * 1000)
+    def end(self, length_ms: float | None = None) -> tuple[int, int, bytes]:
+        """The end record: now, or that long after the recorder's start."""
+        clock = self.writer.opening.clock
+        ended = (time.monotonic() * 1000, time.time() * 1000)
+        if length_ms is not None:
+            ended = (clock.monotonic_ms + length_ms, clock.wall_ms + length_ms)
+        number, body = self.writer.finish(*ended)
         self.bodies.append((number, 1, body))
         return self.bodies[-1]
 

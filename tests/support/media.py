@@ -6,6 +6,8 @@ import functools
 
 from tests.analysis.recorder import pieces, webm
 
+__all__ = ["pieces", "recorded"]
+
 
 @functools.cache
 def recorded(seconds: float = 4.0) -> tuple[bytes, ...]:

@@ -65,9 +65,9 @@ class Site:
                 )
             )
 
-    def position(self, **policy: Any) -> uuid.UUID:
+    def position(self, language: str = "zh", **policy: Any) -> uuid.UUID:
         form = position.PositionForm(
-            "后端工程师", "zh", QUESTIONS, COMPETENCIES, Policy(**{"analysis": "offered", **policy})
+            "后端工程师", language, QUESTIONS, COMPETENCIES, Policy(**{"analysis": "offered", **policy})
         )
         with transaction("staff", self.settings) as tx:
             return position.create(tx, self.recruiter, self.department, form)
@@ -103,13 +103,19 @@ class Site:
         return browser
 
     def record(
-        self, browser: Candidate, chunks: list[bytes], *, track: str = "camera", end: bool = True
+        self,
+        browser: Candidate,
+        chunks: list[bytes],
+        *,
+        track: str = "camera",
+        end: bool = True,
+        chunk_ms: float = 2100,
     ) -> Epoch:
-        """Seal and upload one epoch."""
+        """Seal and upload one epoch; each chunk lasts at most `chunk_ms`."""
         epoch = browser.epoch(track)
         bodies = [epoch.chunk(chunk) for chunk in chunks]
         if end:
-            bodies.append(epoch.end())
+            bodies.append(epoch.end(len(chunks) * chunk_ms))
         for body in bodies:
             assert browser.put(epoch, body)[0] == 201
         return epoch
@@ -164,9 +170,10 @@ class Site:
         with transaction("worker", self.settings) as tx:
             return list(tx.scalars(statement, {"name": name}))
 
-    def finished(self, chunks: list[bytes], *, analysis: bool = True) -> uuid.UUID:
+    def finished(self, chunks: list[bytes], *, analysis: bool = True, language: str = "zh") -> uuid.UUID:
         """A recording that was finished and pulled; its seal job waits."""
-        [recording] = self.invite(f"c{uuid.uuid4().hex[:6]}")
+        where = self.position(language)
+        [recording] = self.invite(f"c{uuid.uuid4().hex[:6]}", position_id=where)
         self.run_jobs()
         self.last_browser = self.begun(recording, analysis=analysis)
         epoch = self.record(self.last_browser, chunks)
