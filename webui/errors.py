@@ -19,6 +19,7 @@ from appliance.errors import (
     TooLargeError,
     UnauthenticatedError,
 )
+from webui import words
 
 logger = logging.getLogger("fupan.web")
 RETRY_SECONDS = 5
@@ -57,7 +58,10 @@ def wants_json() -> bool:
 
 def message_of(error: FupanError) -> str:
     """The error's message in the person's language."""
-    return _(error.message, **error.params)
+    params = dict(error.params)
+    if isinstance(params.get("kind"), str):
+        params["kind"] = words.reason(params["kind"])
+    return _(error.message, **params)
 
 
 def answer(error: FupanError) -> Response:

@@ -159,4 +159,4 @@ def number(value: float | None, digits: int = 0) -> str:
 
 def percent(share: float | None) -> str:
     """A share of one as a percentage."""
-    return "–" if share is None else f"{share * 100:.0f} %"
+    return "–" if share is None else _("%(n)s %%", n=f"{share * 100:.0f}")

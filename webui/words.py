@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from flask_babel import gettext as _
+from flask_babel import pgettext
 
 from appliance.domain import AnalysisState, AttemptState, RecordingState, Role
 
@@ -14,7 +15,7 @@ def attempt_state(state: str) -> tuple[str, str]:
     return {
         AttemptState.INVITED: (_("Invited"), ""),
         AttemptState.CHECKED_IN: (_("Checked in"), "busy"),
-        AttemptState.RECORDING: (_("Recording"), "live"),
+        AttemptState.RECORDING: (pgettext("state", "Recording"), "live"),
         AttemptState.FINISHED: (_("Finished"), "safe"),
         AttemptState.EXPIRED: (_("Expired"), "warn"),
     }.get(state, (state, ""))  # type: ignore[call-overload,no-any-return]  # the keys are str enums
@@ -50,8 +51,8 @@ def skipped_because(reason: str | None) -> str:
     return {
         "no_model_pack": _("No model pack installed"),
         "declined": _("Analysis declined by the candidate"),
-        "withdrawn": _("Consent to analysis withdrawn"),
-        "off": _("Analysis is off for this position"),
+        "not_offered": _("Analysis is off for this position"),
+        "no_media": _("Nothing to analyse: no picture and no sound"),
     }.get(reason or "", _("Not analysed"))
 
 
@@ -77,15 +78,104 @@ def purpose(name: str) -> str:
     }.get(name, name)
 
 
-def gap(reason: str) -> str:
-    """Why a stretch of a recording is missing."""
+def gaps() -> dict[str, str]:
+    """Why a stretch of a recording is missing, by the reason that sealing wrote down."""
+    unopened = _("This part could not be opened")
     return {
-        "missing": _("Nothing was recorded here"),
-        "reload": _("The page was reloaded here"),
-        "lost": _("A piece did not arrive"),
-        "unopened": _("This part could not be opened"),
-        "damaged": _("This part is damaged"),
-    }.get(reason, _("Gap"))
+        "missing": _("A piece did not arrive"),
+        "between": _("Nothing was recorded between two page loads"),
+        "no_samples": _("The camera or microphone gave nothing here"),
+        "unreadable": _("This part is damaged"),
+        "cut_short": _("This part ends too early"),
+        "empty": _("This part is empty"),
+        "limit": _("Too many parts; this one was left out"),
+        **dict.fromkeys(("unopenable", "not_opened", "foreign", "day_key", "browser_key"), unopened),
+    }
+
+
+def reason(code: str | None) -> str:
+    """Why something failed, was refused or ended; a code that is not listed stays as it is."""
+    return {
+        **_reasons_of_work(),
+        **_reasons_of_people(),
+    }.get(code or "", code or "")
+
+
+def _reasons_of_work() -> dict[str, str]:
+    return {
+        "vault_locked": _("the vault is locked"),
+        "keyholder_down": _("the keyholder is not running"),
+        "timeout": _("it took too long"),
+        "memory": _("it needed too much memory"),
+        "crash": _("its process ended by itself"),
+        "output": _("its answer was not understood"),
+        "protocol": _("its answer was not understood"),
+        "unreadable": _("the recording cannot be read"),
+        "unknown_codec": _("the recording is in an unknown format"),
+        "picture_too_large": _("the picture is too large"),
+        "no_media": _("there is neither picture nor sound"),
+        "not_opened": _("a sealed file could not be opened"),
+        "chunk_conflict": _("two different pieces arrived for one place"),
+        "ChangedError": _("pieces were still arriving"),
+        "KeyRefusedError": _("the key was refused"),
+        "DamagedError": _("a stored file is damaged"),
+        "segment": _("a stored file is damaged"),
+        "missing": _("a stored file is missing"),
+        "key": _("the key does not fit"),
+    }
+
+
+def _reasons_of_people() -> dict[str, str]:
+    return {
+        "deadline": _("the deadline passed"),
+        "over": _("the interview is over"),
+        "lapsed": _("the page was left"),
+        "consent_withdrawn": _("consent was withdrawn"),
+        "no_consent": _("there is no consent"),
+        "password": _("wrong name or password"),
+        "link": _("the link was unknown, used or too old"),
+        "role changed": _("the role was changed"),
+        "password changed": _("the password was changed"),
+        "account disabled": _("the account was disabled"),
+    }
+
+
+def outcome(name: str) -> str:
+    """How an act on the log ended."""
+    return {"ok": _("done"), "denied": _("refused"), "failed": _("failed")}.get(name, name)
+
+
+def object_type(name: str) -> str:
+    """What an act on the log was about."""
+    return {
+        "account": _("Account"),
+        "attempt": _("Interview"),
+        "log": _("Access log"),
+        "page": _("Page"),
+        "position": _("Position"),
+        "recording": _("Recording"),
+        "session": _("Session"),
+    }.get(name, name)
+
+
+def actor_kind(name: str) -> str:
+    """Who acts, where it is no account with a role."""
+    return {
+        "account": _("Account"),
+        "candidate": _("Candidate"),
+        "unit": _("Fupan itself"),
+        "nobody": _("not signed in"),
+    }.get(name, name)
+
+
+def chain_problem(problem: str, entry: int) -> str:
+    """What is wrong with the log's chain at an entry."""
+    return {
+        "the entry was changed": _("The entry was changed."),
+        "the entry does not follow the one before it": _("The entry does not follow the one before it."),
+        "the end is missing": _("The end of the log is missing."),
+        f"entry {entry} is missing": _("Entry %(n)s is missing.", n=entry),
+    }.get(problem, problem)
 
 
 def action(action: str) -> str:
@@ -137,4 +227,9 @@ def for_templates() -> dict[str, Any]:
         "role_word": role,
         "purpose_word": purpose,
         "action_word": action,
+        "reason_word": reason,
+        "outcome_word": outcome,
+        "object_word": object_type,
+        "actor_word": actor_kind,
+        "chain_problem": chain_problem,
     }

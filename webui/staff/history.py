@@ -9,6 +9,7 @@ from typing import Any
 from flask_babel import gettext as _
 
 from appliance.reading.one_attempt import Happening
+from webui import words
 
 LIGHTS = {"ok": "safe", "warn": "warn", "fail": "stop", "skipped": ""}
 
@@ -45,7 +46,8 @@ def line(happened: Happening) -> Line:
     }
     if happened.kind == "state":
         return Line(happened.at, _state(body))
-    about = " ".join(str(body[key]) for key in ("to", "who", "reason") if body.get(key))
+    told = [body.get("to"), body.get("who"), words.reason(body.get("reason"))]
+    about = " · ".join(str(each) for each in told if each)
     return Line(happened.at, texts.get(happened.kind, happened.kind), about)
 
 

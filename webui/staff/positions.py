@@ -8,6 +8,7 @@ from datetime import UTC, datetime, time, timedelta
 from typing import Any
 
 from flask import Blueprint, Response, request
+from flask_babel import gettext as _
 
 from appliance.database import transaction
 from appliance.domain import Competency, Question, ScreenPolicy
@@ -227,20 +228,24 @@ def _checked(entered: Entered) -> stage.PositionForm:
         Question(
             ordinal=number,
             text=row["text"],
-            prep_seconds=desk.whole_number(row["prep"], f"{number}"),
-            answer_seconds=desk.whole_number(row["answer"], f"{number}"),
+            prep_seconds=desk.whole_number(row["prep"], _("Question %(n)s: seconds to think", n=number)),
+            answer_seconds=desk.whole_number(row["answer"], _("Question %(n)s: seconds to answer", n=number)),
             hint=row["hint"],
             competency=row["competency"].strip(),
         )
         for number, row in enumerate(entered.questions, start=1)
     ]
     competencies = [
-        Competency(row["id"], row["name"], desk.whole_number(row["weight"], row["name"]))
+        Competency(
+            row["id"],
+            row["name"],
+            desk.whole_number(row["weight"], _("The weight of %(name)s", name=row["name"])),
+        )
         for row in entered.competencies
     ]
     policy = Policy(
         screen=ScreenPolicy(entered.screen),
         analysis=entered.analysis,
-        min_seconds=desk.whole_number(entered.min_seconds, "0"),
+        min_seconds=desk.whole_number(entered.min_seconds, _("At least, in seconds")),
     )
     return stage.PositionForm(entered.title, entered.language, questions, competencies, policy)

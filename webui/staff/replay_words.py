@@ -6,6 +6,8 @@ from typing import Any
 
 from flask_babel import gettext as _
 
+from webui import words as word_lists
+
 
 def words() -> dict[str, Any]:
     """All of them; nested by what they name."""
@@ -22,10 +24,11 @@ def words() -> dict[str, Any]:
         "failed": _("This could not be read. Reload the page to try again."),
         "yes": _("yes"),
         "no": _("no"),
+        "percent": _("%(n)s %%", n="{n}"),
         "signals": signals(),
         "units": units(),
         "events": events(),
-        "gaps": gaps(),
+        "gaps": word_lists.gaps(),
         "statements": statements(),
     }
 
@@ -80,16 +83,26 @@ def events() -> dict[str, str]:
     }
 
 
-def gaps() -> dict[str, str]:
-    """Why a stretch is missing."""
-    return {
-        "missing": _("A piece did not arrive"),
-        "between": _("Nothing was recorded between two page loads"),
-        "unopened": _("This part could not be opened"),
-        "damaged": _("This part is damaged"),
-    }
-
-
 def statements() -> dict[str, str]:
-    """The report's statements: text id to a sentence with {parameters}."""
-    return {}
+    """The report's statements: text id to a sentence with {parameters}, which the page fills in."""
+    percent, seconds, rate = "{percent}", "{seconds}", "{rate}"
+    return {
+        "speech_share": _(
+            "Speech: %(seconds)s s, %(percent)s %% of the time", seconds=seconds, percent=percent
+        ),
+        "no_speech": _("No speech was heard."),
+        "speech_rate_words": _("Speech rate: %(rate)s words a minute", rate=rate),
+        "speech_rate_characters": _("Speech rate: %(rate)s characters a minute", rate=rate),
+        "pauses": _("Pauses: %(count)s, together %(seconds)s s", count="{count}", seconds=seconds),
+        "longest_pause": _("Longest pause: %(seconds)s s", seconds=seconds),
+        "face_share": _("A face is in the picture for %(percent)s %% of the time.", percent=percent),
+        "face_absent": _("No face in the picture: %(seconds)s s", seconds=seconds),
+        "several_faces": _("More than one face in the picture: %(seconds)s s", seconds=seconds),
+        "picture_slow": _("The picture is slow: %(fps)s pictures a second", fps="{fps}"),
+        "picture_soft": _("The picture is not sharp (index %(index)s).", index="{index}"),
+        "sound_noisy": _("Noisy: the voice is %(db)s dB over the noise.", db="{db}"),
+        "sound_quiet": _("The voice is quiet: %(dbfs)s dBFS", dbfs="{dbfs}"),
+        "sound_clipped": _("Overdriven sound: %(percent)s %% of the time", percent=percent),
+        "no_sound": _("There is no sound."),
+        "missing": _("Missing from this recording: %(seconds)s s", seconds=seconds),
+    }

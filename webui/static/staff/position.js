@@ -42,7 +42,7 @@ const output = document.querySelector("output[name=total]");
 function total() {
   if (!output) return;
   const sum = [...document.querySelectorAll("input[name=weight]")].reduce((all, input) => all + (Number(input.value) || 0), 0);
-  output.textContent = `${sum} %`;
+  output.textContent = output.dataset.words.replace("{n}", sum);
   output.classList.toggle("over", sum !== 100);
   document.querySelector("[data-total-off]").hidden = sum === 100;
 }

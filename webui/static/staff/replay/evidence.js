@@ -68,9 +68,13 @@ export class Evidence {
 
   value({ value, unit, confidence }) {
     const figure = typeof value === "boolean" ? this.words[value ? "yes" : "no"] : this.figure(value);
-    const said = unit === "share" ? `${this.figure(value * 100)} %` : [figure, this.words.units[unit] ?? unit].filter(Boolean).join(" ");
-    const sure = confidence === undefined || confidence === null ? "" : ` · ${this.words.confidence} ${Math.round(confidence * 100)} %`;
+    const said = unit === "share" ? this.percent(value) : [figure, this.words.units[unit] ?? unit].filter(Boolean).join(" ");
+    const sure = confidence === undefined || confidence === null ? "" : ` · ${this.words.confidence} ${this.percent(confidence)}`;
     return said + sure;
+  }
+
+  percent(share) {
+    return this.words.percent.replace("{n}", Math.round(share * 100));
   }
 
   figure(value) {
