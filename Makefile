@@ -12,6 +12,7 @@ DATA ?= $(shell [ "$$(id -u)" = 0 ] && echo /var/lib/fupan || echo "$${XDG_DATA_
 CACHE ?= $(HOME)/.cache/fupan
 MODELS ?= default
 CLIP ?=
+LANGUAGE ?=
 
 .PHONY: help run models test test-long check format smoke bench promises screenshots lock translations demo-clip
 
@@ -23,7 +24,7 @@ help: ## list these commands
 	@echo '  HOST=name     the name browsers use (now $(HOST)); another than localhost switches to TLS'
 	@echo '  PORT=number   staff pages; candidates get the next one (now $(PORT))'
 	@echo '  MODELS=none   leave out the model pack: recordings are replayed, not analysed'
-	@echo '  CLIP=file     what `make smoke` films and records'
+	@echo '  CLIP=file     what `make smoke` films and records; LANGUAGE=zh when Mandarin is spoken'
 
 run: ## start everything on this machine and say where to go
 	@installer/bootstrap.sh $(if $(filter none,$(MODELS)),runtime,models)
@@ -68,7 +69,8 @@ format: ## let ruff format and fix what it can
 smoke: ## the real product, once through: record in a browser, seal, analyse, replay (CLIP=file.mp4)
 	@installer/bootstrap.sh development
 	@$(MAKE) --no-print-directory test-models
-	@$(BIN)/python -m tests.smoke $(if $(CLIP),--clip "$(CLIP)") --models "$(CACHE)/models"
+	@$(BIN)/python -m tests.smoke $(if $(CLIP),--clip "$(CLIP)") $(if $(LANGUAGE),--language "$(LANGUAGE)") \
+		--models "$(CACHE)/models"
 
 bench: ## measure, one line a figure; also in build/bench.json
 	@installer/bootstrap.sh development
@@ -87,10 +89,13 @@ demo-clip: ## make the demo's clip anew (needs flite)
 	@installer/bootstrap.sh development
 	@$(BIN)/python -m installer.demo_clip
 
-translations: ## collect the strings for people and update the Chinese catalogue
+translations: ## collect the strings for people, update the Chinese catalogue and compile it
 	@installer/bootstrap.sh development
-	@$(BIN)/pybabel -q extract -F webui/translations/babel.cfg -k gettext -k ngettext -k lazy_gettext \
-		-o build/messages.pot . && $(BIN)/pybabel -q update -i build/messages.pot -d webui/translations
+	@mkdir -p build
+	@$(BIN)/pybabel -q extract -F webui/translations/babel.cfg --add-location=file --project Fupan -o build/messages.pot .
+	@$(BIN)/pybabel -q update -i build/messages.pot -d webui/translations --no-fuzzy-matching --ignore-obsolete \
+		--ignore-pot-creation-date --width 110
+	@$(BIN)/pybabel -q compile -f -d webui/translations
 
 lock: ## pin and hash the dependencies anew from installer/requirements/*.in
 	@installer/bootstrap.sh development
