@@ -13,8 +13,10 @@ import errno
 import os
 import platform
 import resource
+import signal
 import struct
 
+PR_SET_PDEATHSIG = 1
 PR_SET_DUMPABLE = 4
 PR_SET_SECCOMP = 22
 PR_SET_NO_NEW_PRIVS = 38
@@ -137,6 +139,8 @@ def enter() -> None:
         if libc.prctl(ctypes.c_int(option), *arguments) != 0:
             raise SandboxError(f"prctl {option}: {os.strerror(ctypes.get_errno())}")
 
+    # A killed worker's work is begun anew; what is left of the old run must not go on beside it.
+    prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     prctl(PR_SET_DUMPABLE, 0)
     prctl(PR_SET_NO_NEW_PRIVS, 1)
     code = build_filter(platform.machine())

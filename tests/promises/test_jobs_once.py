@@ -1,0 +1,110 @@
+"""Promise: a job is neither lost nor doubled. The worker is killed while it works, again and again; each
+recording ends sealed exactly once, and nothing is left over."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import threading
+import time
+import uuid
+from collections.abc import Callable
+
+import pytest
+from sqlalchemy import text
+
+from appliance import jobs
+from appliance.audit.log import Action
+from appliance.config import Settings
+from appliance.database import transaction
+from appliance.domain import RecordingState
+from appliance.keyholder.client import Keyholder
+from appliance.stages import replay
+from appliance.tables import document, recording, track
+from tests.support.media import recorded
+from tests.support.site import Site
+from tests.support.worker import until, worker_process
+
+pytestmark = pytest.mark.promise
+
+KILLS = 8
+FOUND_WITHIN = 90.0
+
+
+def _give_back(settings: Settings) -> None:
+    """What the scheduler orders every half minute, without waiting for dead workers' heartbeats to age."""
+    with transaction("worker", settings) as tx:
+        tx.execute(text("UPDATE procrastinate_workers SET last_heartbeat = now() - interval '1 minute'"))
+        jobs.enqueue(tx, "rerun_stalled")
+
+
+def test_kills_neither_lose_nor_double_a_seal(
+    settings: Settings, keyholder: Keyholder, record_property: Callable[[str, object], None]
+) -> None:
+    site = Site(settings, keyholder)
+    chance = random.Random(20261121)
+    made: list[uuid.UUID] = []
+    in_work = 0
+    for _ in range(KILLS):
+        made.append(site.finished(list(recorded())))
+        with worker_process(settings) as worker:
+            until(lambda: _doing(settings) or not _undone(settings))
+            threading.Event().wait(chance.uniform(0.0, 1.0))
+            in_work += bool(_doing(settings))
+            os.killpg(worker.pid, signal.SIGKILL)
+            worker.wait()
+        _give_back(settings)
+    with worker_process(settings):
+        until(lambda: not _undone(settings), 120)
+
+    for recording_id in made:
+        row = site.row(recording, recording_id)
+        assert (row.state, row.problem) == (RecordingState.SEALED, None)
+        assert site.actions("recording", recording_id).count(Action.SEAL_DONE) == 1
+        assert [each.name for each in site.rows(track, recording_id=recording_id)] == ["camera"]
+        assert [each.name for each in site.rows(document, recording_id=recording_id)] == ["timeline"]
+        view = replay.open_view(settings, site.recruiter, recording_id)
+        with replay.open_track(settings, view, "camera") as file:
+            assert len(file.read(0, file.size)) == file.size
+    assert list(settings.vault_folder.rglob("*.tmp")) == []
+    assert in_work > 0
+    record_property(
+        "figure", f"{KILLS} kills, {in_work} in the middle of a job: {len(made)} recordings sealed once each"
+    )
+
+
+def _doing(settings: Settings) -> int:
+    return _count(settings, "status = 'doing' AND task_name = 'seal' AND worker_id IN (SELECT id FROM"
+                  " procrastinate_workers WHERE last_heartbeat > now() - interval '30 seconds')")  # fmt: skip
+
+
+def _undone(settings: Settings) -> int:
+    return _count(settings, "status IN ('todo', 'doing') AND task_name IN ('seal', 'analyse')")
+
+
+def _count(settings: Settings, where: str) -> int:
+    with transaction("worker", settings) as tx:
+        return int(tx.scalar(text(f"SELECT count(*) FROM procrastinate_jobs WHERE {where}")) or 0)
+
+
+def test_a_dead_workers_job_is_found_without_help(
+    settings: Settings, keyholder: Keyholder, record_property: Callable[[str, object], None]
+) -> None:
+    """Heartbeats age by themselves here; only the scheduler's half-minute order is repeated faster."""
+    site = Site(settings, keyholder)
+    made = site.finished(list(recorded()))
+    with worker_process(settings) as worker:
+        until(lambda: _doing(settings) or not _undone(settings))
+        os.killpg(worker.pid, signal.SIGKILL)
+        worker.wait()
+    killed = time.monotonic()
+
+    def order_and_look() -> bool:
+        with transaction("worker", settings) as tx:
+            jobs.enqueue(tx, "rerun_stalled")
+        return site.row(recording, made).state == RecordingState.SEALED
+
+    with worker_process(settings):
+        until(order_and_look, FOUND_WITHIN)
+    record_property("figure", f"a killed worker's job was done again {time.monotonic() - killed:.0f} s later")

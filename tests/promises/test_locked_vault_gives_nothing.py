@@ -1,0 +1,99 @@
+"""Promise: a locked vault gives nothing. Nobody replays, seals or analyses; inviting and recording go on."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+
+import pytest
+from sqlalchemy import text
+
+from appliance.audit.log import Action
+from appliance.config import Settings
+from appliance.database import transaction
+from appliance.domain import AnalysisState, RecordingState
+from appliance.errors import VaultLockedError
+from appliance.keyholder.client import Keyholder
+from appliance.stages import analyse, replay, seal
+from appliance.tables import analysis, recording
+from appliance.transport import transport_of
+from storage.vault import Vault
+from tests.support import factory
+from tests.support.media import recorded
+from tests.support.site import Site
+
+pytestmark = pytest.mark.promise
+
+
+@pytest.fixture
+def site(settings: Settings, keyholder: Keyholder) -> Site:
+    return Site(settings, keyholder)
+
+
+def test_every_key_is_refused_while_locked(
+    site: Site, record_property: Callable[[str, object], None]
+) -> None:
+    made = site.sealed(list(recorded()))
+    vault, locked = Vault(site.settings.vault_folder), Keyholder(site.settings)
+    header = vault.header_of(made, "track", "camera").raw
+    opening = _opening(site, made)
+    sealing = factory.worker_event(site.settings, made, "seal").id
+    view = replay.open_view(site.settings, site.recruiter, made)
+    locked.lock()
+    asked: list[Callable[[], object]] = [
+        lambda: locked.create_recording_key(made, site.department, 2026, sealing),
+        lambda: locked.file_keys(made, sealing, "seal", [header]),
+        lambda: locked.file_keys(made, view.id, "replay", [header]),
+        lambda: locked.new_file_keys(made, sealing, "seal", [("track", "camera")]),
+        lambda: locked.epoch_keys(made, sealing, "seal", [opening]),
+        lambda: replay.open_view(site.settings, site.recruiter, made),
+        lambda: replay.open_track(site.settings, view, "camera"),
+        lambda: replay.document(site.settings, view, "timeline"),
+    ]
+    for ask in asked:
+        with pytest.raises(VaultLockedError):
+            ask()
+    record_property("figure", f"{len(asked)} of {len(asked)} ways to a key refused while locked")
+
+
+def _opening(site: Site, made: uuid.UUID) -> bytes:
+    journal = transport_of(site.settings).journal(made, "camera")
+    return journal.opening(bytes.fromhex(next(iter(journal.state()))))
+
+
+def test_candidates_go_on_and_sealing_waits_without_failing(
+    site: Site, record_property: Callable[[str, object], None]
+) -> None:
+    site.keyholder.publics()  # today's day key is published before the vault is locked
+    site.keyholder.lock()
+    made = site.finished(list(recorded()))
+    waits = 25
+    for _ in range(waits):
+        seal.seal(site.work, str(made))
+    row = site.row(recording, made)
+    assert (row.state, row.problem) == (RecordingState.SEALING, "vault_locked")
+    assert Vault(site.settings.vault_folder).list(made) == []
+    assert Action.SEAL_FAIL not in site.actions("recording", made)
+    site.keyholder.unlock()
+    _now(site)
+    site.run_jobs()
+    assert site.row(recording, made).state == RecordingState.SEALED
+    record_property("figure", f"recorded while locked; {waits} seals waited, then 1 recording sealed, 0 lost")
+
+
+def test_analysis_waits_too(site: Site) -> None:
+    made = site.sealed_but_not_analysed(list(recorded()))
+    pack = site.settings.models_folder / "1"
+    pack.mkdir()
+    (pack / "manifest.json").write_text("{}")
+    (site.settings.models_folder / "active").symlink_to(pack)
+    site.keyholder.lock()
+    analyse.analyse(site.work, str(made))
+    row = site.row(analysis, made)
+    assert (row.state, row.reason) == (AnalysisState.QUEUED, "vault_locked")
+    assert len(site.waiting_jobs("analyse")) == 2  # the one it had, and the later one it ordered
+
+
+def _now(site: Site) -> None:
+    with transaction("worker", site.settings) as tx:
+        tx.execute(text("UPDATE procrastinate_jobs SET scheduled_at = now()"))
