@@ -21,6 +21,8 @@ MOST_TOKENS = 220
 LATEST_FIRST_TIMESTAMP = 1.0  # seconds
 NO_SPEECH = 0.6
 UNLIKELY = -1.0  # mean log probability of a text that is dropped when no speech is likely too
+FEWEST_TOKENS_A_SECOND = 2.0
+LEFT_UNHEARD_MS = 1500.0
 LONGEST_REPEAT, FEWEST_REPEATS, FEWEST_REPEATED_TOKENS = 24, 4, 8
 
 
@@ -31,6 +33,13 @@ class Decoded:
     tokens: list[int]
     log_probabilities: list[float]
     no_speech: float
+
+    @property
+    def is_speech(self) -> bool:
+        """False where there are no words, or unlikely words where no speech is likely."""
+        if not self.tokens:
+            return False
+        return self.no_speech <= NO_SPEECH or float(np.mean(self.log_probabilities)) > UNLIKELY
 
 
 class WhisperEngine:
@@ -55,27 +64,42 @@ class WhisperEngine:
     def transcribe(self, heard: Iterable[Heard]) -> Iterator[list[Segment]]:
         """The segments of each window; see SpeechEngine."""
         for one in heard:
-            decoded = self._decode(one)
-            mean = float(np.mean(decoded.log_probabilities)) if decoded.tokens else UNLIKELY
-            if decoded.no_speech > NO_SPEECH and mean <= UNLIKELY:
-                yield []
-            else:
-                yield self._segments(decoded, one.window)
+            segments: list[Segment] = []
+            rest: Heard | None = one
+            while rest is not None:
+                decoded = self._decode(rest)
+                if decoded.is_speech:
+                    segments += self._segments(decoded, rest.window)
+                rest = self._rest(decoded, rest)
+            yield segments
 
     def _decode(self, heard: Heard) -> Decoded:
+        """Decode with the prompt of the language, and without it where the prompt silenced the model.
+
+        After a prompt the model sometimes believes that everything has been said after one sentence. Then
+        there are far fewer tokens than anybody's speech has, since windows hold no pauses.
+        """
+        encoded = self._encoder.run(None, {"mel": log_mel(heard.samples)})
+        cross = dict(zip(self._cross, encoded, strict=True))
+        seconds = heard.window.length_ms / 1000
+        if self.language not in LANGUAGES:
+            logits, _ = self._step([self._words.start], (self._empty, self._empty), cross)
+            self.language = max(LANGUAGES, key=lambda name: logits[self._words.languages[name]])
+        prompt = self._words.prompts.get(self.language, [])
+        decoded = self._decode_after(prompt, cross, seconds)
+        if prompt and len(decoded.tokens) < FEWEST_TOKENS_A_SECOND * seconds:
+            bare = self._decode_after([], cross, seconds)
+            if len(bare.tokens) > len(decoded.tokens):
+                return bare
+        return decoded
+
+    def _decode_after(self, prompt: list[int], cross: dict[str, np.ndarray], seconds: float) -> Decoded:
         words = self._words
-        cross = dict(zip(self._cross, self._encoder.run(None, {"mel": log_mel(heard.samples)}), strict=True))
-        prompt = words.prompts.get(self.language, [])
         opening = [words.previous, *prompt, words.start] if prompt else [words.start]
         logits, cache = self._step(opening, (self._empty, self._empty), cross)
-        no_speech = float(_softmax(logits)[words.no_speech])
-        if self.language not in LANGUAGES:
-            self.language = max(LANGUAGES, key=lambda name: logits[words.languages[name]])
-            if self.language in words.prompts:
-                return self._decode(heard)
+        decoded = Decoded([], [], float(_softmax(logits)[words.no_speech]))
         given = [words.languages[self.language], words.transcribe]
-        decoded = Decoded([], [], no_speech)
-        rules = TimestampRules(words, heard.window.length_ms / 1000)
+        rules = TimestampRules(words, seconds)
         while len(decoded.tokens) < MOST_TOKENS:
             logits, cache = self._step(given, cache, cross)
             logits[self._never] = -np.inf
@@ -90,6 +114,14 @@ class WhisperEngine:
                 break
             given = [token]
         return decoded
+
+    def _rest(self, decoded: Decoded, heard: Heard) -> Heard | None:
+        """What follows the last timestamp, if the model stopped there with much left to hear."""
+        times = [self._words.seconds(t) for t in decoded.tokens if self._words.is_timestamp(t)]
+        ended = bool(times) and self._words.is_timestamp(decoded.tokens[-1])
+        if not ended or times[-1] <= 0 or heard.window.length_ms - times[-1] * 1000 < LEFT_UNHEARD_MS:
+            return None
+        return heard.after(times[-1] * 1000)
 
     def _step(
         self, tokens: list[int], cache: tuple[np.ndarray, np.ndarray], cross: dict[str, np.ndarray]

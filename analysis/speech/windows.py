@@ -62,6 +62,15 @@ class Heard:
     window: Window
     samples: np.ndarray
 
+    def after(self, window_ms: float) -> Heard:
+        """What is left of it from a time in the window on."""
+        pieces, skipped = [], window_ms
+        for start, end in self.window.pieces:
+            if skipped < end - start:
+                pieces.append((start + skipped, end))
+            skipped = max(0.0, skipped - (end - start))
+        return Heard(Window(tuple(pieces)), self.samples[round(window_ms * RATE / 1000) :])
+
 
 def plan_windows(
     stretches: Iterable[Stretch], probabilities: np.ndarray, boundaries_ms: Iterable[float] = ()

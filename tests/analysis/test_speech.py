@@ -11,7 +11,7 @@ from analysis.language import count_units, error_rate, normal, simplified
 from analysis.speech.engine import open_engine
 from analysis.speech.voice_activity import FRAME_MS, Stretch, VoiceActivity, stretches_of
 from analysis.speech.whisper import TimestampRules, repeated_tail
-from analysis.speech.windows import LONGEST_MS, Window, cut_windows, plan_windows
+from analysis.speech.windows import LONGEST_MS, Heard, Window, cut_windows, plan_windows
 
 from .clips import RATE, read_wav, silence
 
@@ -66,6 +66,15 @@ def test_mandarin_is_heard_in_simplified_characters(pack, real_media):
         assert simplified("".join(heard)) == "".join(heard)
     print(f"Mandarin character error rate {errors / total:.1%} (goal 25 %)")
     assert errors / total <= 0.40
+
+
+def test_a_full_window_of_mandarin_is_heard_to_its_end(pack, real_media):
+    clips = [read_wav(real_media / "speech" / name) for name in CLIPS]
+    samples = np.concatenate([part for clip in clips * 3 for part in (clip, silence(1))])
+    _, segments = transcribe(pack, samples, "zh")
+    heard = sum(count_units(segment.text, "zh") for segment in segments)
+    assert heard >= 0.8 * 3 * sum(map(len, CLIPS.values()))
+    assert max(segment.end_ms for segment in segments) >= 1000 * len(samples) / RATE - 3000
 
 
 def test_pauses_are_left_out_of_the_windows_and_times_are_put_back(pack, real_media):
@@ -154,6 +163,14 @@ def test_cutting_gives_each_window_its_own_samples():
     assert second.samples[0] == 9 * RATE
     assert len(second.samples) == 3 * RATE
     assert not second.samples[RATE:].any()
+
+
+def test_what_is_left_of_a_window_keeps_its_times():
+    heard = Heard(Window(((1000.0, 2000.0), (5000.0, 7000.0))), np.arange(3 * RATE, dtype=np.float32))
+    left = heard.after(1500)
+    assert left.window.pieces == ((5500.0, 7000.0),)
+    assert left.samples[0] == 1.5 * RATE
+    assert heard.after(400).window.pieces == ((1400.0, 2000.0), (5000.0, 7000.0))
 
 
 class Words:
