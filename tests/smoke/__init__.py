@@ -1,0 +1,1 @@
+"""`make smoke`: the real product once through, on a scratch folder."""
