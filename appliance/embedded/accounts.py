@@ -85,7 +85,7 @@ def become(account: Account) -> None:
 
 def give(path: Path, account: Account) -> None:
     """Hand a file, or a folder and all below it, to `account`, unless it has it already."""
-    if os.geteuid() != 0 or path.stat().st_uid == account.uid:
+    if os.geteuid() != 0 or not path.exists() or path.stat().st_uid == account.uid:
         return
     os.chown(path, account.uid, account.gid)
     for folder, _, files in os.walk(path):

@@ -43,6 +43,10 @@ class Layout:
         return self.run / "tmp"
 
     @property
+    def models(self) -> Path:
+        return self.data / "models"
+
+    @property
     def postgres(self) -> Path:
         return self.data / "postgres"
 

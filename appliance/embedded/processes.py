@@ -58,6 +58,8 @@ def _gunicorn(
         "--no-control-socket",
         "--log-level=warning",
     ]
+    if workers > 1:
+        command.append("--preload")  # load the application once, then fork
     if certificate:
         command += [f"--certfile={certificate.certificate}", f"--keyfile={certificate.key}"]
     return (*command, f"{module}:create_app()")

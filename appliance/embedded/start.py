@@ -20,7 +20,7 @@ from appliance.embedded.address import Address, resolve
 from appliance.embedded.certificate import Certificate, ensure
 from appliance.embedded.layout import Layout
 from appliance.embedded.postgres import PORT, SUPERUSER, EmbeddedPostgres
-from appliance.embedded.supervisor import Supervisor, configuration
+from appliance.embedded.supervisor import Supervisor, await_previous, configuration
 from appliance.errors import ConfigurationError, FupanError
 from appliance.keyholder.client import Keyholder
 from appliance.transport import transport_of
@@ -68,6 +68,7 @@ def run(options: Options, say: Say, announce: Callable[[Running], None]) -> None
             folder.mkdir(mode=0o700, exist_ok=True)
         lock = checks.lock_start(layout)
         try:
+            await_previous(layout)
             checks.check_disk(layout.data)
             checks.check_port(address.bind, address.port)
             checks.check_port(address.bind, address.intake_port)
@@ -131,6 +132,8 @@ def _settle(layout: Layout) -> Account:
     account = accounts.unprivileged()
     if accounts.can_run_product(account, CODE):
         accounts.give(layout.data, account)
+        for folder in (layout.models, *layout.models.glob("*")):  # a pack that root built since
+            accounts.give(folder, account)
         layout.data.chmod(0o700)
         accounts.become(account)
     else:

@@ -12,6 +12,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 import xmlrpc.client
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -136,6 +137,14 @@ class Supervisor:
     def states(self) -> dict[str, str]:
         """Program name → supervisord's word for its state; empty while it does not answer yet."""
         return states(self._layout)
+
+
+def await_previous(layout: Layout, seconds: float = 30.0) -> None:
+    """Wait for what an earlier, killed start left: its supervisord ends with it, but its children need a
+    moment to let go of their ports. Nothing to wait for is the rule."""
+    deadline = time.monotonic() + seconds
+    while states(layout) and time.monotonic() < deadline:
+        time.sleep(0.2)
 
 
 def states(layout: Layout) -> dict[str, str]:
