@@ -64,15 +64,15 @@ class Kind:
 
 
 KINDS = {
-    "ingest_pull": Kind("flow", priority=10, once=True),
-    "expire_attempts": Kind("flow", once=True),
-    "rerun_stalled": Kind("flow", priority=20, once=True),
-    "send_invitation": Kind("flow", priority=5),
-    "seal": Kind("flow"),
+    "rerun_stalled": Kind("pull", priority=20, once=True),
+    "ingest_pull": Kind("pull", priority=10, once=True),
+    "expire_attempts": Kind("pull", once=True),
+    "send_invitation": Kind("mail"),
+    "seal": Kind("seal"),
     "analyse": Kind("analysis"),
 }
-# Analysis has a worker of its own: a long one never holds up an upload, a mail or a seal.
-WORKERS = (("flow", 3), ("analysis", 1))
+# Queue → jobs at once. Each has its own, so that a slow relay or a long analysis holds up nothing else.
+WORKERS = (("pull", 2), ("mail", 1), ("seal", 2), ("analysis", 1))
 
 
 @dataclass(frozen=True)

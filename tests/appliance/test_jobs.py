@@ -29,7 +29,7 @@ def forget() -> Iterator[None]:
 
 
 def declare(function: object, **kind: bool) -> None:
-    jobs.KINDS["probe"] = jobs.Kind("flow", **kind)
+    jobs.KINDS["probe"] = jobs.Kind("seal", **kind)
     jobs.task("probe", retry=not kind.get("once", False))(function)
 
 
@@ -105,7 +105,7 @@ def test_a_failure_waits_longer_each_time_and_is_left_for_a_person_at_last(setti
 
 
 def test_a_lost_database_is_waited_for_without_end_and_an_abort_goes_back_at_once() -> None:
-    job = Job(id=1, queue="flow", lock=None, queueing_lock=None, task_name="probe", priority=0, attempts=99)
+    job = Job(id=1, queue="seal", lock=None, queueing_lock=None, task_name="probe", priority=0, attempts=99)
     assert jobs.Backoff().get_retry_decision(exception=DatabaseDownError(), job=job) is not None
     assert jobs.Backoff().get_retry_decision(exception=JobAborted(), job=job) is not None
     assert jobs.Backoff().get_retry_decision(exception=ValueError(), job=job) is None
