@@ -93,10 +93,12 @@ def start(
     models: Path | None = MODELS,
     demo: bool = False,
     language: str = "zh",
+    more_settings: str = "",
 ) -> Product:
-    """Start on `data` and wait until it says where to go. Raises AssertionError with its output."""
+    """Start on `data` and wait until it says where to go; `more_settings` is what an administrator would write
+    in the site's fupan.toml. Raises AssertionError with its output."""
     data.mkdir(mode=0o700, parents=True, exist_ok=True)
-    (data / "fupan.toml").write_text(f'language = "{language}"\n')
+    (data / "fupan.toml").write_text(f'language = "{language}"\n{more_settings}')
     if models is not None and (models / "active").exists() and not (data / "models").exists():
         shutil.copytree(models, data / "models", symlinks=True)
     port = port or free_port_pair()
@@ -121,19 +123,20 @@ def _read_until_ready(product: Product) -> str:
     deadline = time.monotonic() + START_SECONDS
     pipe = product.process.stdout
     assert pipe is not None
-    lines: list[str] = []
+    said = b""
     while time.monotonic() < deadline:
+        # Bytes, not lines: select knows nothing of lines that already wait in Python's buffer.
         if not select.select([pipe], [], [], 1.0)[0]:
             continue
-        line = pipe.readline()
-        if not line:
+        read = os.read(pipe.fileno(), 65536)
+        if not read:
             break
-        lines.append(line)
-        if READY in line:
-            return "".join(lines)
-    said, logs = "".join(lines), product.logs()
+        said += read
+        if READY.encode() in said:
+            return said.decode(errors="replace")
+    logs = product.logs()
     product.process.kill()
-    raise AssertionError(f"the product did not start:\n{said}\n{logs}")
+    raise AssertionError(f"the product did not start:\n{said.decode(errors='replace')}\n{logs}")
 
 
 @contextlib.contextmanager
