@@ -95,8 +95,10 @@ def start(
     language: str = "zh",
     more_settings: str = "",
 ) -> Product:
-    """Start on `data` and wait until it says where to go; `more_settings` is what an administrator would write
-    in the site's fupan.toml. Raises AssertionError with its output."""
+    """Start on `data` and wait until it says where to go; `more_settings` goes into the site's fupan.toml.
+
+    Raises AssertionError with its output.
+    """
     data.mkdir(mode=0o700, parents=True, exist_ok=True)
     (data / "fupan.toml").write_text(f'language = "{language}"\n{more_settings}')
     if models is not None and (models / "active").exists() and not (data / "models").exists():
