@@ -1,7 +1,7 @@
 """Finds the strings for people in Python: gettext calls, and the messages of typed errors.
 
 For Babel (see babel.cfg). An error's message is translated where it is shown, not where it stands:
-`message = "…"` of a class whose base is an error, and the first argument of `SomethingError("…")` when it
+`message = "…"` of a class named SomethingError, and the first argument of `SomethingError("…")` when it
 is a sentence; machine-readable kinds ("timeout") are not.
 """
 
@@ -31,7 +31,7 @@ def python(
 
 
 def _messages(node: ast.AST) -> list[ast.expr]:
-    if isinstance(node, ast.ClassDef) and any(_name(base).endswith("Error") for base in node.bases):
+    if isinstance(node, ast.ClassDef) and node.name.endswith("Error"):
         return [part.value for part in node.body if _assigns_message(part)]
     if isinstance(node, ast.Call) and _name(node.func).endswith("Error"):
         return node.args[:1]
