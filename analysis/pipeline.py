@@ -48,7 +48,12 @@ class Track:
     file: SealedReader
     start_ms: int
     duration_ms: int
-    gaps: list[tuple[int, int]]
+    gaps: list[tuple[int, int, str]]
+
+    @property
+    def missing(self) -> list[tuple[int, int]]:
+        """What was recorded but is not there; time that nobody recorded (between answers) is not missing."""
+        return [(start, end) for start, end, why in self.gaps if end > start and why != "not_recorded"]
 
 
 @dataclass
@@ -101,7 +106,7 @@ def _open_track(entry: dict[str, Any], timeline: dict[str, Any]) -> Track:
         file = SealedReader(int(entry["fd"]), base64.b64decode(entry["key"]))
     except (VaultError, OSError) as error:
         raise MediaError("not_opened", "a sealed track does not open") from error
-    gaps = [(int(gap[0]), int(gap[1])) for gap in placed.get("gaps", [])]
+    gaps = [(int(gap[0]), int(gap[1]), str(gap[2])) for gap in placed.get("gaps", [])]
     return Track(entry["name"], file, placed.get("start_ms", 0), placed.get("duration_ms", 0), gaps)
 
 
@@ -206,7 +211,8 @@ class Run:
             spans = [(s.start_ms + shift, s.end_ms + shift) for s in found.stretches]
             sure = [s.confidence for s in found.stretches]
             yield from speech_signals((*span, c) for span, c in zip(spans, sure, strict=True))
-            yield from pause_signals(spans, self.answers, self.camera.gaps)
+            silent = [(start, end) for start, end, _why in self.camera.gaps]
+            yield from pause_signals(spans, self.answers, silent)
             yield from rate_signals(found.segments, self.answers, found.language)
         times = found.pictures.times_ms
         yield from picture_signals(times, found.sampled, shift)
@@ -225,7 +231,7 @@ def _write(found: Findings, run: Run, outputs: dict[str, Output]) -> dict[str, A
     size = (found.pictures.width, found.pictures.height)
     quality = quality_summary(found.sound, masks, found.pictures.times_ms, found.sampled, size)
     duration = run.camera.duration_ms or max((s.end_ms for s in signals), default=0) - shift
-    missing = [gap for gap in run.camera.gaps if gap[1] > gap[0]]
+    missing = run.camera.missing
     coverage = {
         "modules": run.looked,
         "sound_ms": found.sound.length_ms if found.sound is not None else 0,

@@ -97,6 +97,8 @@ def test_an_interview_is_heard_placed_and_reported(interview, pack):
     pauses = [p for p in by_kind["pause"] if p.end_ms < start_of_second]
     assert any(p.value == pytest.approx(2000, abs=700) for p in pauses)
     assert not [p for p in by_kind["pause"] if p.start_ms < start_of_second < p.end_ms]
+    assert "missing" not in {s["text"] for s in documents["report"]["statements"]}
+    assert documents["signals"]["coverage"]["missing"] == []
     assert answer["result"]["pack_version"] == pack.version == documents["report"]["pack"]
     assert all(isinstance(value, int | float) for value in answer["result"]["figures"].values())
     assert {"listen", "transcribe", "look", "write"} <= set(answer["stages"])
