@@ -83,7 +83,8 @@ def gaps() -> dict[str, str]:
     unopened = _("This part could not be opened")
     return {
         "missing": _("A piece did not arrive"),
-        "between": _("Nothing was recorded between two page loads"),
+        "not_recorded": _("Nothing was recorded between two page loads"),
+        "codec_changed": _("The browser changed the format; this part was left out"),
         "no_samples": _("The camera or microphone gave nothing here"),
         "unreadable": _("This part is damaged"),
         "cut_short": _("This part ends too early"),
@@ -91,6 +92,11 @@ def gaps() -> dict[str, str]:
         "limit": _("Too many parts; this one was left out"),
         **dict.fromkeys(("unopenable", "not_opened", "foreign", "day_key", "browser_key"), unopened),
     }
+
+
+def gap(reason: str) -> str:
+    """Why one stretch is missing."""
+    return gaps().get(reason, _("Gap"))
 
 
 def reason(code: str | None) -> str:
@@ -227,6 +233,7 @@ def for_templates() -> dict[str, Any]:
         "role_word": role,
         "purpose_word": purpose,
         "action_word": action,
+        "gap_word": gap,
         "reason_word": reason,
         "outcome_word": outcome,
         "object_word": object_type,

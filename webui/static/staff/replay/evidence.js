@@ -3,14 +3,9 @@
 import { clock } from "./clock.js";
 
 export class Evidence {
-  constructor(root, player, words) {
+  constructor(root, words) {
     this.root = root;
-    this.player = player;
     this.words = words;
-    root.addEventListener("click", (event) => {
-      const button = event.target.closest("button[data-at]");
-      if (button) player.seek(Number(button.dataset.at));
-    });
   }
 
   /** @param signals [{kind, start_ms, end_ms, value, unit, confidence}]; @param report {statements} or null */

@@ -2,27 +2,26 @@
 
 const SHOWN = ["tab_hidden", "offline", "reload", "typed", "screen_started", "screen_ended", "tab_visible", "online"];
 
-/** @param timeline {events: [{at_ms, kind, …}]} or null; @param questions [{ordinal, text}] as put to the candidate */
-export function lanesOf(timeline, questions, words) {
-  const events = timeline?.events ?? [];
-  const named = (ordinal) => questions.find((q) => q.ordinal === ordinal)?.text ?? "";
-  const spans = new Map();
-  const marks = [];
-  const others = [];
-  for (const event of events) {
-    const at = event.at_ms;
-    const ordinal = event.question ?? event.ordinal;
-    if (event.kind === "answer_started" || (event.kind === "question_shown" && !spans.has(ordinal))) {
-      const span = spans.get(ordinal) ?? { kind: "question", label: `${ordinal}. ${named(ordinal)}`, name: String(ordinal), ordinal };
-      spans.set(ordinal, { ...span, start: at, end: span.end ?? at });
-    } else if (event.kind === "answer_ended") {
-      if (spans.has(ordinal)) spans.get(ordinal).end = at;
-    } else if (event.kind === "mark") {
-      marks.push({ start: at, kind: "mark", label: event.text || words.mark });
-    } else if (SHOWN.includes(event.kind)) {
-      others.push({ start: at, kind: `event ${event.kind}`, label: words.events[event.kind] ?? event.kind });
-    }
-  }
-  const ordered = [...spans.values()].sort((a, b) => a.start - b.start);
-  return { questions: ordered, marks, events: others };
+/** @param timeline {events: [{at_ms, kind, …}], answers: [{question, shown_ms, start_ms?, end_ms?}]} or null;
+ *  @param questions [{ordinal, text}] as put to the candidate; @param end the recording's length in ms */
+export function lanesOf(timeline, questions, end, words) {
+  const named = (ordinal) => questions.find((question) => question.ordinal === ordinal)?.text ?? "";
+  const spans = (timeline?.answers ?? []).map(({ question, shown_ms: shown, start_ms: start, end_ms: over }) => ({
+    start: Math.max(0, start ?? shown),
+    end: over ?? end,
+    kind: "question",
+    label: `${question}. ${named(question)}`,
+    name: String(question),
+  }));
+  const events = (timeline?.events ?? []).map((event) => ({ ...event, at_ms: Math.max(0, event.at_ms) }));
+  const points = (kinds, look) => events.filter((event) => kinds.includes(event.kind)).map(look);
+  return {
+    questions: spans.sort((a, b) => a.start - b.start),
+    marks: points(["mark"], (event) => ({ start: event.at_ms, kind: "mark", label: event.text || words.mark })),
+    events: points(SHOWN, (event) => ({
+      start: event.at_ms,
+      kind: `event ${event.kind}`,
+      label: words.events[event.kind] ?? event.kind,
+    })),
+  };
 }

@@ -19,7 +19,7 @@ const player = new Player([...page.querySelectorAll("video[data-start]")], facts
 const wave = new Wave(page.querySelector("canvas.wave"), player);
 const timeline = new Timeline(page.querySelector(".lanes"), player, words);
 const transcript = new Transcript(document.getElementById("panel-transcript"), player, words);
-const evidence = new Evidence(document.getElementById("panel-evidence"), player, words);
+const evidence = new Evidence(document.getElementById("panel-evidence"), words);
 const watched = new Watched(player, facts.watched_url);
 const help = document.getElementById("key-help");
 let questions = [];
@@ -43,6 +43,11 @@ for (const button of page.querySelectorAll("button[data-skip]")) {
 }
 page.querySelector("button[name=help]").addEventListener("click", () => help.showModal());
 for (const close of help.querySelectorAll("[data-close]")) close.addEventListener("click", () => help.close());
+
+document.querySelector(".side").addEventListener("click", (event) => {
+  const jump = event.target.closest("button[data-at]");
+  if (jump) player.seek(Number(jump.dataset.at));
+});
 
 // ---- what can go wrong while watching
 const notice = page.querySelector(".notice");
@@ -89,12 +94,12 @@ const gaps = facts.gaps.map(([from, to]) => [from, to]);
 
 async function showTimeline() {
   const document_ = await read("timeline").catch(() => null);
-  const lanes = lanesOf(document_, facts.questions, words);
+  const lanes = lanesOf(document_, facts.questions, facts.duration_ms, words);
   questions = lanes.questions;
   timeline.lane("questions", lanes.questions);
   timeline.lane("marks", lanes.marks);
   timeline.lane("events", lanes.events);
-  timeline.lane("gaps", facts.gaps.map(([start, end, reason]) => ({ start, end, kind: "gap", label: words.gaps[reason] ?? words.gap })));
+  timeline.lane("gaps", facts.gaps.map(([start, end, reason]) => ({ start, end, kind: "gap", label: words.gaps[reason] ?? words.gap })), { focusable: false });
 }
 
 async function showDocuments() {
@@ -121,6 +126,7 @@ async function showDocuments() {
     timeline.lane(
       "signals",
       spans(["pause", "clipping"]).map((s) => ({ start: s.start_ms, end: s.end_ms, kind: s.kind, label: named(s.kind) })),
+      { focusable: false }, // the same places are buttons of full size under "Evidence"
     );
   });
   const heard = read("peaks").then(

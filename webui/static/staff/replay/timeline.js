@@ -2,12 +2,16 @@
 
 import { clock } from "./clock.js";
 
+const FINGER = 24; // px a point needs for itself; closer ones are shown as one
+
 export class Timeline {
   constructor(root, player, words) {
     this.root = root;
     this.player = player;
     this.words = words;
     this.head = root.querySelector(".head");
+    this.points = new Map(); // lane → its points, laid anew when the width changes
+    new ResizeObserver(() => this.points.forEach((items, id) => this.lay(id, this.gathered(items), true))).observe(root);
     player.addEventListener("tick", () => this.place());
     root.addEventListener("click", (event) => this.click(event));
   }
@@ -27,10 +31,28 @@ export class Timeline {
 
   /** @param items [{start, end?, label, kind, name?}] with times in ms; `name` is written inside a span */
   lane(id, items, { focusable = true } = {}) {
-    const lane = this.root.querySelector(`[data-lane="${id}"]`);
-    lane.hidden = items.length === 0;
-    const track = lane.querySelector(".track");
+    this.root.querySelector(`[data-lane="${id}"]`).hidden = items.length === 0;
+    const points = items.length > 0 && items.every((item) => item.end === undefined);
+    if (points) this.points.set(id, items);
+    this.lay(id, points ? this.gathered(items) : items, focusable);
+  }
+
+  lay(id, items, focusable) {
+    const track = this.root.querySelector(`[data-lane="${id}"] .track`);
     track.replaceChildren(...items.map((item) => this.item(item, focusable)));
+  }
+
+  /** Points that would lie under one finger, as one point that leads to the first of them. */
+  gathered(items) {
+    const apart = (FINGER / Math.max(1, this.root.clientWidth)) * this.player.duration;
+    const groups = [];
+    for (const item of [...items].sort((a, b) => a.start - b.start)) {
+      const last = groups[groups.length - 1];
+      if (last && item.start - last[0].start < apart) last.push(item);
+      else groups.push([item]);
+    }
+    const told = ({ start, label }) => `${clock(start)} ${label}`;
+    return groups.map(([first, ...more]) => ({ ...first, label: [first.label, ...more.map(told)].join(" · ") }));
   }
 
   item({ start, end, label, kind, name }, focusable) {

@@ -1,0 +1,174 @@
+"""Replay as a person uses it, in Chromium: tracks in step, words that follow, keys, the seconds watched."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+from flask import Flask, Response, request, request_finished
+from playwright.sync_api import Page
+from sqlalchemy import select
+
+from appliance.database import transaction
+from appliance.domain import Role
+from appliance.tables import replay_view
+from tests.support.desk import Desk, post
+from tests.support.desk_browser import at_the_desk, ready
+from tests.support.room import CHROMIUM
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(not CHROMIUM.exists(), reason="Chromium is not installed"),
+]
+
+# Each track's place on the recording's clock, in ms. Functions, since the policy forbids evaluating text.
+PLACES = """() => [...document.querySelectorAll('video')].map(
+  (video) => video.currentTime * 1000 + Number(video.dataset.start))"""
+PASSED = """(ms) => {
+  const video = document.querySelector('video');
+  return video.currentTime * 1000 + Number(video.dataset.start) > ms;
+}"""
+STILL_AND_EXACT = f"() => {{ const [a, b] = ({PLACES})(); return Math.abs(a - b) < 60; }}"
+SETTLED = "() => [...document.querySelectorAll('video')].every((video) => !video.seeking)"
+
+
+def now(page: Page) -> float:
+    """Where the leading track is."""
+    return float(page.evaluate(PLACES)[0])
+
+
+def drift(page: Page) -> float:
+    first, second = page.evaluate(PLACES)
+    return abs(first - second)
+
+
+def passed(page: Page, ms: float) -> None:
+    page.wait_for_function(PASSED, arg=ms)
+
+
+def settled(page: Page) -> None:
+    page.wait_for_function(SETTLED)
+
+
+def watched(desk: Desk) -> list[list[int]]:
+    with transaction("staff", desk.settings) as tx:
+        return tx.scalar(select(replay_view.c.watched)) or []
+
+
+def open_view(desk: Desk) -> str:
+    recording = desk.sealed()
+    return post(desk.client(Role.RECRUITER), f"/recordings/{recording}/views").location
+
+
+def test_tracks_stay_within_200_ms_while_playing_and_after_a_seek(desk: Desk) -> None:
+    view = open_view(desk)
+    with at_the_desk(desk) as browser:
+        page = browser.replay(view)
+        page.keyboard.press("k")
+        passed(page, 4500)
+        drifts = [drift(page)]
+        page.evaluate("() => { document.querySelector('video').currentTime = 6; }")
+        settled(page)
+        passed(page, 7500)
+        drifts.append(drift(page))
+        page.keyboard.press("k")
+        page.wait_for_function(STILL_AND_EXACT)
+        assert max(drifts) <= 200
+        assert browser.problems == []
+
+
+def test_a_click_on_a_sentence_a_mark_or_a_question_goes_there(desk: Desk) -> None:
+    view = open_view(desk)
+    with at_the_desk(desk) as browser:
+        page = browser.replay(view)
+        page.click("text=结果比原来快了四倍。")
+        settled(page)
+        assert now(page) == pytest.approx(5400, abs=50)
+        assert page.locator(".transcript [aria-current]").inner_text().endswith("结果比原来快了四倍。")
+        mark = page.locator('[data-lane="marks"] button')
+        at = float(mark.get_attribute("data-at") or "nan")
+        mark.click()
+        settled(page)
+        assert now(page) == pytest.approx(at, abs=50)
+        page.keyboard.press("2")
+        settled(page)
+        question = page.locator('[data-lane="questions"] button').nth(1)
+        assert now(page) == pytest.approx(float(question.get_attribute("data-at") or "nan"), abs=50)
+
+
+def test_the_keyboard_alone_is_enough(desk: Desk) -> None:
+    view = open_view(desk)
+    with at_the_desk(desk) as browser:
+        page = browser.replay(view)
+        steps = {"ArrowRight": 5000, "ArrowLeft": 0, "ArrowDown": 300, ".": 340, ",": 300, "l": 10_300}
+        for key, expected in steps.items():
+            page.keyboard.press(key)
+            settled(page)
+            assert now(page) == pytest.approx(expected, abs=1000 if key == "l" else 60), key
+        page.keyboard.press("j")
+        settled(page)
+        assert now(page) < 500
+        page.keyboard.press("/")
+        page.keyboard.type("measure")
+        assert page.locator(".found").inner_text() == "1 of 1"
+        page.keyboard.press("Enter")
+        settled(page)
+        assert now(page) == pytest.approx(9400, abs=60)
+        page.keyboard.press("Escape")
+        page.keyboard.press("?")
+        assert page.locator("#key-help").is_visible()
+        page.keyboard.press("Escape")
+        page.focus("#tab-transcript")
+        page.keyboard.press("ArrowRight")
+        assert page.locator("#panel-evidence").is_visible()
+        assert page.locator("#tab-evidence").evaluate("node => node === document.activeElement")
+
+
+def test_the_seconds_that_were_played_are_the_seconds_on_record(desk: Desk) -> None:
+    view = open_view(desk)
+    reported = threading.Event()
+
+    def finished(_app: Flask, response: Response) -> None:
+        if request.endpoint == "replay.watched" and response.status_code == 200:
+            reported.set()
+
+    with request_finished.connected_to(finished, desk.app), at_the_desk(desk) as browser:
+        page = browser.replay(view)
+        page.click("text=我们把导入拆成三个队列")
+        settled(page)
+        page.keyboard.press("k")
+        passed(page, 5200)
+        page.keyboard.press("k")
+        stopped = now(page)
+        page.click("text=First I write")
+        settled(page)
+        reported.clear()
+        page.goto("/candidates")
+        assert reported.wait(10), "nothing was reported when the page was left"
+    ranges = watched(desk)
+    assert len(ranges) == 1
+    assert ranges[0] == pytest.approx([2700, stopped], abs=120)
+
+
+def test_when_the_view_is_over_the_page_says_so_and_offers_to_go_on(desk: Desk) -> None:
+    view = open_view(desk)
+    with at_the_desk(desk) as browser:
+        page = browser.replay(view)
+        post(desk.client(Role.RECRUITER), f"{view}/close")
+        page.reload()
+        assert page.locator("text=This replay has ended").first.is_visible()
+        page.click("text=Open replay again")
+        ready(page)
+        assert page.url.split("/replay/")[1] != view.split("/replay/")[1]
+
+
+def test_without_scripts_the_picture_is_there(desk: Desk) -> None:
+    view = open_view(desk)
+    with at_the_desk(desk) as browser:
+        window = browser.window(Role.RECRUITER)
+        state = window.context.cookies()
+        plain = browser.browser.new_context(java_script_enabled=False, base_url=browser.server.url)
+        plain.add_cookies(state)  # type: ignore[arg-type]  # the stubs tell reading from writing
+        page = plain.new_page()
+        page.goto(view)
+        assert page.locator("video[controls]").count() == 1

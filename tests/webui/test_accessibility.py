@@ -1,0 +1,87 @@
+"""axe finds nothing serious on any staff page, in both languages and themes, wide and narrow.
+
+Under our policy no script may be injected, so the tests lift it over CDP for axe alone.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page
+
+from appliance.config import Settings
+from appliance.domain import Role
+from appliance.keyholder.client import Keyholder
+from appliance.tables import attempt
+from tests.support.desk import Desk, post
+from tests.support.desk_browser import at_the_desk, ready
+from tests.support.room import CHROMIUM
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(not CHROMIUM.exists(), reason="Chromium is not installed"),
+]
+
+AXE = (Path(__file__).parents[1] / "vendor" / "axe-4.14.1.min.js").read_text(encoding="utf-8")
+RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
+LOOKS = [("zh", "light", 1366), ("en", "dark", 360), ("zh", "dark", 1366), ("en", "light", 360)]
+
+
+def serious(page: Page) -> list[str]:
+    """What axe calls serious or critical on the page as it is."""
+    page.context.new_cdp_session(page).send("Page.setBypassCSP", {"enabled": True})
+    page.evaluate(AXE)
+    found = page.evaluate("rules => axe.run(document, rules)", RULES)
+    return [
+        f"{page.url} {one['id']}: {node['target']} {node['failureSummary']}"
+        for one in found["violations"]
+        if one["impact"] in ("serious", "critical")
+        for node in one["nodes"]
+    ]
+
+
+@pytest.mark.parametrize("look", LOOKS, ids=lambda look: "-".join(map(str, look)))
+def test_no_page_has_a_serious_finding(
+    settings: Settings, keyholder: Keyholder, look: tuple[str, str, int]
+) -> None:
+    desk = Desk(settings, keyholder)
+    states = desk.people_in_every_state()
+    recording = desk.sealed()
+    view = post(desk.client(Role.RECRUITER), f"/recordings/{recording}/views").location
+    position = f"/positions/{desk.site.row(attempt, recording).position_id}"
+    pages: dict[Role | None, list[str]] = {
+        None: ["/sign-in", "/sign-in/x", "/_styleguide", "/nowhere"],
+        Role.RECRUITER: [
+            "/",
+            "/positions",
+            "/positions?closed=1",
+            "/positions/new",
+            position,
+            f"{position}/edit",
+            "/candidates",
+            "/candidates?q=nobody",
+            *(f"/attempts/{states[state]}" for state in ("running", "failed", "invited")),
+            f"/attempts/{recording}",
+            view,
+        ],
+        Role.AUDITOR: ["/audit", "/audit/events/1", f"/audit/recordings/{recording}", "/audit?action=x"],
+        Role.SECURITY_ADMIN: ["/accounts", f"/accounts/{desk.people[Role.AUDITOR].account_id}"],
+        Role.SYSTEM_ADMIN: ["/health"],
+    }
+    found: list[str] = []
+    with at_the_desk(desk) as browser:
+        for role, paths in pages.items():
+            page = browser.window(role, *look)
+            for path in paths:
+                page.goto(path)
+                if path == view:
+                    ready(page)
+                if page.evaluate(
+                    "document.documentElement.scrollWidth > document.documentElement.clientWidth"
+                ):
+                    found.append(f"{path} is wider than the window")
+                assert browser.problems == []
+                found += serious(page)
+            page.context.close()
+    assert found == []
