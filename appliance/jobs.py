@@ -67,6 +67,7 @@ KINDS = {
     "rerun_stalled": Kind("pull", priority=20, once=True),
     "ingest_pull": Kind("pull", priority=10, once=True),
     "expire_attempts": Kind("pull", once=True),
+    "take_up_skipped": Kind("pull", once=True),
     "send_invitation": Kind("mail"),
     "seal": Kind("seal"),
     "analyse": Kind("analysis"),

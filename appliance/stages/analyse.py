@@ -1,7 +1,7 @@
 """Analyse: have the child observe a sealed recording, with the model pack that is active.
 
 Only with consent: it is asked again when the job starts, and while it runs a withdrawal stops it. Without a
-model pack the analysis is skipped, and taken up again once a pack is activated (`requeue_skipped`).
+model pack the analysis is skipped, and taken up again within a minute of a pack being there.
 """
 
 from __future__ import annotations
@@ -57,8 +57,17 @@ def analyse(work: jobs.Work, recording: str) -> None:
             raise
 
 
+@jobs.task("take_up_skipped", retry=False)
+def take_up_skipped(work: jobs.Work) -> None:
+    """Once a model pack is there, order what was skipped for want of one. What is ordered is skipped no more,
+    so a second run finds nothing."""
+    if active_pack(work.settings) is not None:
+        with transaction("worker", work.settings) as tx:
+            requeue_skipped(tx)
+
+
 def requeue_skipped(tx: Connection) -> int:
-    """Order every analysis that was skipped for want of a model pack; called when one is activated."""
+    """Order every analysis that was skipped for want of a model pack; returns how many."""
     skipped = tx.execute(
         update(analysis)
         .where(analysis.c.state == AnalysisState.SKIPPED, analysis.c.reason == "no_model_pack")

@@ -49,6 +49,7 @@ def entries(settings: Settings) -> tuple[Entry, ...]:
         Entry("ingest_pull", settings.timing.pull),
         Entry("rerun_stalled", 30.0),
         Entry("expire_attempts", 60.0),
+        Entry("take_up_skipped", 60.0),
     )
 
 

@@ -13,7 +13,6 @@ import pytest
 from appliance import child, documents
 from appliance.audit.log import Action
 from appliance.child import ChildFailedError, ChildStoppedError
-from appliance.database import transaction
 from appliance.domain import AnalysisState
 from appliance.jobs import Work
 from appliance.stages import analyse, replay
@@ -82,10 +81,12 @@ def test_without_a_pack_it_is_skipped_and_taken_up_when_one_is_active(
     monkeypatch.setattr(child, "run", observing())
     site.run_jobs()
     assert state(site, queued) == (AnalysisState.SKIPPED, "no_model_pack")
+    analyse.take_up_skipped(site.work)
+    assert state(site, queued) == (AnalysisState.SKIPPED, "no_model_pack")
     request.getfixturevalue("pack")
-    with transaction("worker", site.settings) as tx:
-        assert analyse.requeue_skipped(tx) == 1
-        assert analyse.requeue_skipped(tx) == 0
+    for _ in range(2):
+        analyse.take_up_skipped(site.work)
+        assert len(site.waiting_jobs("analyse")) == 1
     site.run_jobs()
     assert state(site, queued) == (AnalysisState.DONE, None)
 
