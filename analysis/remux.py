@@ -29,6 +29,7 @@ from .timeline import Timeline
 OPUS_SILENCE = bytes.fromhex("f8fffe")
 OPUS_SILENCE_MS = 20
 SHORTEST_GAP_MS = 100.0
+NANOSECONDS = 1_000_000_000
 Advance = Callable[[int], None]
 
 
@@ -141,7 +142,7 @@ class TrackWriter:
         self.plan, self.layout, self.out = plan, layout, out
         self._streams: dict[Codec, Stream] = {}
         self._ends: dict[int, float] = {}  # file time in ms up to which an output stream is filled
-        self._last_dts: dict[int, Fraction] = {}  # in seconds
+        self._last_dts: dict[int, int] = {}  # in ns, whatever the time base of an epoch
 
     def write(self, advance: Advance) -> None:
         """Copy every usable epoch. `advance(bytes)` is told how far each came. Raises OutputError."""
@@ -194,14 +195,15 @@ class TrackWriter:
 
     def _keep_order(self, packet: Packet, stream: Stream) -> None:
         """Rounding at the join of two epochs must not let a timestamp repeat."""
-        base = packet.time_base
-        at = packet.dts * base
-        last = self._last_dts.get(stream.index)
+        index, base = stream.index, packet.time_base
+        ticks, second = base.numerator * NANOSECONDS, base.denominator
+        at = packet.dts * ticks // second
+        last = self._last_dts.get(index)
         if last is not None and at <= last:
-            packet.dts = int(last / base) + 1
+            packet.dts = last * second // ticks + 1
             packet.pts = max(packet.pts, packet.dts)
-            at = packet.dts * base
-        self._last_dts[stream.index] = at
+            at = packet.dts * ticks // second
+        self._last_dts[index] = at
 
     def _fill_silence(self, codec: Codec, stream: Stream, until_ms: float, output: OutputContainer) -> None:
         """Bridge a hole in the sound up to `until_ms` of the file. Only Opus has a packet for silence."""

@@ -27,6 +27,7 @@ AUDIO_JUMP_MS = 100.0
 SLACK_MS = 10_000.0
 USUAL_SPACING_MS = {"video": 40.0, "audio": 20.0}
 LONGEST_SPACING_MS = 1000.0
+MOST_NEGATIVE = -(1 << 62)
 
 
 @dataclass
@@ -130,26 +131,26 @@ def read_packets(
     open_break: Break | None = None
     try:
         for packet in container.demux(streams):
-            if packet.pts is None or not packet.size:
+            pts, dts, index = packet.pts, packet.dts, packet.stream_index
+            if pts is None or not packet.size:
                 continue
-            index = packet.stream_index
-            at, length = packet.pts * scale[index], (packet.duration or 0) * scale[index]
+            at, length = pts * scale[index], (packet.duration or 0) * scale[index]
             if not -LATEST_FIRST_SAMPLE_MS <= at <= limit_ms:
                 continue
-            while pending and packet.pos >= pending[0].offset:
-                open_break = Break(reached, reached, pending.pop(0).reason)
-                waits_for_key = {i for i, video in is_video.items() if video}
-            if pending and packet.pos < pending[0].offset < packet.pos + packet.size:
-                continue
+            if pending:
+                while pending and packet.pos >= pending[0].offset:
+                    open_break = Break(reached, reached, pending.pop(0).reason)
+                    waits_for_key = {i for i, video in is_video.items() if video}
+                if pending and packet.pos < pending[0].offset < packet.pos + packet.size:
+                    continue
             if index in waits_for_key:
                 if not packet.is_keyframe:
                     continue
                 waits_for_key.discard(index)
-            dts = packet.pts if packet.dts is None else packet.dts
-            if index in last_dts and dts <= last_dts[index]:
-                dts = last_dts[index] + 1
-            packet.dts, packet.pts = dts, max(packet.pts, dts)
-            last_dts[index] = dts
+            ordered = max(pts if dts is None else dts, last_dts.get(index, MOST_NEGATIVE) + 1)
+            if ordered != dts or pts < ordered:
+                packet.dts, packet.pts = ordered, max(pts, ordered)
+            last_dts[index] = ordered
             if open_break is not None and at > open_break.start_ms:
                 if math.isfinite(open_break.start_ms):
                     walk.breaks.append(Break(open_break.start_ms, at, open_break.reason))
