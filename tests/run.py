@@ -1,0 +1,40 @@
+"""`make test`: every test but the long ones, in the order in which they fail soonest.
+
+What needs no browser runs on two cores; browsers and the whole product one after another, since what they
+measure suffers from neighbours. The story is told twice, on Debian's PostgreSQL and on the bundled one.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+QUICK = ["-n", "2", "--dist", "loadfile", "-m", "not long and not browser and not flow"]
+BROWSER = ["-m", "not long and browser and not flow"]
+STORY = ["-p", "no:randomly", "-m", "not long and flow"]
+STEPS = (
+    ("without a browser", QUICK, ""),
+    ("in a browser", BROWSER, ""),
+    ("the story, on Debian's PostgreSQL 15", STORY, "debian"),
+    ("the story, on the bundled PostgreSQL", STORY, "embedded"),
+)
+NOTHING_COLLECTED = 5
+
+
+def main() -> int:
+    """Run each step even when an earlier one failed; 0 when all passed."""
+    failed = []
+    for name, arguments, postgres in STEPS:
+        print(f"\n== {name}", flush=True)
+        environment = {**os.environ, **({"FUPAN_FLOW_POSTGRES": postgres} if postgres else {})}
+        command = [sys.executable, "-m", "pytest", "-q", *arguments, *sys.argv[1:]]
+        code = subprocess.run(command, env=environment, check=False).returncode
+        if code not in (0, NOTHING_COLLECTED):
+            failed.append(name)
+    print("\nfailed: " + "; ".join(failed) if failed else "\nall tests passed")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
