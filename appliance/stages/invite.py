@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -244,16 +244,18 @@ def send_invitation(work: jobs.Work, mail: str) -> None:
     _note_sent(work.settings, mail_id, prepared)
 
 
-def link_in_hand(settings: Settings, attempt_id: uuid.UUID) -> str:
+def link_in_hand(settings: Settings, attempt_id: uuid.UUID, deadline: datetime | None = None) -> str:
     """A fresh link to show instead of mailing it, on the command line; ends every earlier link.
 
-    Raises ConflictError when the interview is over.
+    `deadline` moves that of an interview that is still open. Raises ConflictError when it is over.
     """
     with transaction("worker", settings) as tx:
         row = tx.execute(_one_attempt().where(attempt.c.id == attempt_id).with_for_update(of=attempt)).one()
-        if row.state not in OPEN_STATES or row.deadline <= datetime.now(UTC):
+        if row.state not in OPEN_STATES or (deadline or row.deadline) <= datetime.now(UTC):
             raise ConflictError("This interview is over, so there is no link to it any more.")
-        prepared = _take_generation(tx, row, "shown")
+        if deadline is not None:
+            tx.execute(update(attempt).where(attempt.c.id == attempt_id).values(deadline=deadline))
+        prepared = replace(_take_generation(tx, row, "shown"), deadline=deadline or row.deadline)
         _note_invited(tx, prepared)
     return _issue(settings, prepared)[1]
 
