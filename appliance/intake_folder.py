@@ -98,7 +98,11 @@ class IntakeFolder:
     def packets(self, recording: uuid.UUID) -> dict[int, Packet]:
         """Every genuine packet of a recording by generation; others are passed over."""
         folder = self.root / "packets" / str(recording)
-        names = sorted(path.name for path in folder.glob("*.packet"))
+        try:
+            with os.scandir(folder) as found:
+                names = sorted(each.name for each in found if each.name.endswith(".packet"))
+        except FileNotFoundError:
+            names = []
         if not names:
             return {}
         trusted = self.service_keys()
@@ -201,8 +205,12 @@ class IntakeFolder:
                 return self._refreshed(entry, recording)
 
     def _refreshed(self, entry: _CachedAttempt, recording: uuid.UUID) -> AttemptState:
+        path = self._log_path(recording)
         try:
-            with self._log_path(recording).open("rb") as file:
+            # The log only grows, and what was read ended with a whole line: same length, nothing new.
+            if path.stat().st_size == entry.offset:
+                return entry.state
+            with path.open("rb") as file:
                 file.seek(entry.offset)
                 records, consumed = _parse_lines(file.read())
         except FileNotFoundError:
@@ -248,7 +256,11 @@ class IntakeFolder:
 
     def recorded_bytes(self, recording: uuid.UUID) -> int:
         """Bytes of every journal of a recording."""
-        return sum(path.stat().st_size for path in (self._folder(recording) / "tracks").glob("*.journal"))
+        try:
+            with os.scandir(self._folder(recording) / "tracks") as found:
+                return sum(entry.stat().st_size for entry in found if entry.name.endswith(".journal"))
+        except FileNotFoundError:
+            return 0
 
     def keep_conflict(self, recording: uuid.UUID, name: str, body: bytes) -> bool:
         """Keep the second version of a chunk beside its journal. True when it is new."""

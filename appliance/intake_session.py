@@ -66,14 +66,16 @@ class IntakeSession:
 
 def authorise(folder: IntakeFolder, recording: uuid.UUID, token: str) -> IntakeSession:
     """The session a token stands for. Raises LinkUnknownError, TokenMissingError, TokenUnknownError."""
-    newest = folder.packet(recording)
+    packets = folder.packets(recording)
+    if not packets:
+        raise LinkUnknownError
+    newest = packets[max(packets)]
     if not token:
         raise TokenMissingError
     state = folder.state(recording)
     binding = state.tokens.get(token_digest(token))
     if binding is None:
         raise TokenUnknownError
-    packets = folder.packets(recording)
     packet = packets.get(binding.generation)
     if packet is None:
         raise LinkUnknownError
