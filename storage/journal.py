@@ -59,6 +59,8 @@ class _Epoch:
     chunks: dict[int, tuple[Record, int]] = field(default_factory=dict)
     opening: tuple[Record, int] | None = None
     copies: int = 0
+    highest: int = -1
+    end: int | None = None
 
 
 @dataclass
@@ -79,8 +81,11 @@ class Index:
         if record.type == OPENING:
             epoch.opening = epoch.opening or (record, offset)
             epoch.copies += 1
-        else:
-            epoch.chunks.setdefault(record.n, (record, offset))
+        elif record.n not in epoch.chunks:
+            epoch.chunks[record.n] = (record, offset)
+            epoch.highest = max(epoch.highest, record.n)
+            if record.flag and epoch.end is None:
+                epoch.end = record.n
         self.end = max(self.end, offset + record.total_bytes)
 
 
@@ -262,10 +267,9 @@ class Journal:
 
     @staticmethod
     def _require_within_end(known: _Epoch, n: int, flag: int) -> None:
-        end = next((m for m, (record, _) in known.chunks.items() if record.flag), None)
-        if end is not None and (flag or n > end):
-            raise JournalConflict("end", f"the epoch ended after {end} chunks")
-        if flag and known.chunks and max(known.chunks) > n:
+        if known.end is not None and (flag or n > known.end):
+            raise JournalConflict("end", f"the epoch ended after {known.end} chunks")
+        if flag and known.highest > n:
             raise JournalConflict("end", f"chunks beyond {n} are kept")
 
     def _write(self, fd: int, records: list[tuple[Record, bytes | memoryview]]) -> None:
