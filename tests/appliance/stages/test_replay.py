@@ -130,7 +130,7 @@ def test_unknown_tracks_and_documents_are_not_found(site: Site, view: replay.Vie
 
 
 def test_a_lease_ends_by_itself_and_the_keys_are_gone(site: Site, made: uuid.UUID) -> None:
-    brief = replace(site.settings, timing=Timing(replay_lease=0.6))
+    brief = replace(site.settings, timing=Timing(replay_lease=2.0))
     opened = replay.open_view(brief, site.recruiter, made)
     whole(brief, opened)
     held = len(replay._keys)
@@ -138,7 +138,7 @@ def test_a_lease_ends_by_itself_and_the_keys_are_gone(site: Site, made: uuid.UUI
     gone = threading.Event()
     watcher = threading.Thread(target=lambda: _until_empty(opened.id, gone))
     watcher.start()
-    assert gone.wait(10)
+    assert gone.wait(30)
     watcher.join()
     with pytest.raises(replay.ViewOverError):
         replay.view_for(brief, site.recruiter, opened.id)
