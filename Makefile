@@ -92,7 +92,8 @@ demo-clip: ## make the demo's clip anew (needs flite)
 translations: ## collect the strings for people, update the Chinese catalogue and compile it
 	@installer/bootstrap.sh development
 	@mkdir -p build
-	@$(BIN)/pybabel -q extract -F webui/translations/babel.cfg --add-location=file --project Fupan -o build/messages.pot .
+	@$(BIN)/pybabel -q extract -F webui/translations/babel.cfg --add-location=file --project Fupan \
+		--msgid-bugs-address CONTRIBUTING.md -o build/messages.pot .
 	@$(BIN)/pybabel -q update -i build/messages.pot -d webui/translations --no-fuzzy-matching --ignore-obsolete \
 		--ignore-pot-creation-date --width 110
 	@$(BIN)/pybabel -q compile -f -d webui/translations

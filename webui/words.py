@@ -135,6 +135,10 @@ def _reasons_of_people() -> dict[str, str]:
     return {
         "deadline": _("the deadline passed"),
         "over": _("the interview is over"),
+        "invite": _("first invitation"),
+        "again": _("a fresh link was asked for"),
+        "rebind": _("the link was opened in another browser"),
+        "shown": _("the link was shown on the server"),
         "lapsed": _("the page was left"),
         "consent_withdrawn": _("consent was withdrawn"),
         "no_consent": _("there is no consent"),
