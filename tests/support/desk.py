@@ -21,12 +21,14 @@ from appliance.domain import Role, User
 from appliance.keyholder.client import Keyholder
 from appliance.people import sessions
 from appliance.tables import account, analysis, attempt, candidate, document, recording, sign_in_link
-from storage.vault import Vault
+from storage.vault import Clock, Vault
 from tests.analysis.recorder import pieces, webm
 from tests.support import factory
+from tests.support.candidate import Candidate, Epoch
 from tests.support.site import Site
 from webui.staff.app import create_app
 
+Moment = tuple[float, float]  # a page's monotonic clock and the wall clock, both in ms
 SECONDS = 12.0
 SAME_ORIGIN = {"Sec-Fetch-Site": "same-origin"}
 SENTENCES = (
@@ -127,13 +129,13 @@ class Desk:
         [made] = site.invite("xiaoming", position_id=position)
         site.run_jobs()
         browser = site.begun(made, analysis=False)
-        epochs = [
-            site.record(browser, pieces(webm(seconds, fps=25, size=(320, 180)), max(2, round(seconds / 2))))
-        ]
+        start = (time.monotonic() * 1000, time.time() * 1000)
+        camera = pieces(webm(seconds, fps=25, size=(320, 180)), max(2, round(seconds / 2)))
+        epochs = [self._recorded(browser, start, "camera", camera, 0, seconds)]
         if screen:
-            picture = webm(seconds - 2, size=(320, 180), sound=False, colour=90)
-            epochs.append(site.record(browser, pieces(picture, 3), track="screen"))
-        epochs.append(self._events(browser))
+            picture = pieces(webm(seconds - 2, size=(320, 180), sound=False, colour=90), 3)
+            epochs.append(self._recorded(browser, start, "screen", picture, 1, seconds - 2))
+        epochs.append(self._events(browser, start))
         assert browser.finish(*epochs)[0] == 200
         site.pull()
         site.run_jobs()
@@ -162,9 +164,22 @@ class Desk:
                 .values(state="done", progress=100, reason=None, pack_version="2026.11-test")
             )
 
-    def _events(self, browser: Any) -> Any:
+    def _recorded(
+        self, browser: Candidate, start: Moment, track: str, chunks: list[bytes], after: float, seconds: float
+    ) -> Epoch:
+        """One epoch that began `after` seconds, by clocks that do not depend on how busy this machine is."""
+        begin = [at + after * 1000 for at in start]
+        epoch = browser.epoch(track, clock=Clock(browser.page.bytes, *begin))
+        bodies = [epoch.chunk(chunk) for chunk in chunks]
+        number, end = epoch.writer.finish(*(at + seconds * 1000 for at in begin))
+        epoch.bodies.append((number, 1, end))
+        for body in (*bodies, epoch.bodies[-1]):
+            assert browser.put(epoch, body)[0] == 201
+        return epoch
+
+    def _events(self, browser: Candidate, start: Moment) -> Epoch:
         epoch = browser.epoch("events", mime="application/x-fupan-events+json")
-        t, wall = time.monotonic() * 1000, time.time() * 1000
+        t, wall = start
         happened = [
             (0, "question_shown", {"question": 1}),
             (200, "answer_started", {"question": 1}),

@@ -3,6 +3,7 @@
 import { merged } from "./clock.js";
 
 const EVERY = 10_000; // ms between reports; each also renews the view's lease
+const JOIN = 100; // ms between two spans that nobody would call a pause: a decoder's hiccup
 const JUMP = 1_500; // a step larger than this at normal speed is a seek, not playing
 
 export class Watched extends EventTarget {
@@ -41,7 +42,7 @@ export class Watched extends EventTarget {
   }
 
   async report(leaving = false) {
-    const ranges = merged(this.waiting, 1).map(([a, b]) => [Math.round(a), Math.round(b)]);
+    const ranges = merged(this.waiting, JOIN).map(([a, b]) => [Math.round(a), Math.round(b)]);
     if (leaving && !ranges.length) return;
     if (!leaving && document.visibilityState === "hidden" && !this.player.playing && !ranges.length) return;
     this.waiting = [];
