@@ -87,7 +87,7 @@ install_lock() {
     echo "fupan: installing the pinned dependencies ($1); the first time takes a minute or two"
     # srt, which vosk needs, is the one that ships no wheel: it is built by the pinned setuptools.
     for file in build "$1"; do
-        "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes \
+        "$venv/bin/python" -m pip install -qq --disable-pip-version-check --require-hashes \
             --no-build-isolation --only-binary :all: --no-binary srt -r "$requirements/$file.txt" ||
             fail "the dependencies could not be installed; run the same command again to go on"
     done
@@ -98,7 +98,7 @@ install_lock() {
 install_command() {
     # `fupan` and the packages, straight from this checkout.
     [ -x "$venv/bin/fupan" ] && [ -f "$stamps/checkout" ] && [ "$(cat "$stamps/checkout")" = "$PWD" ] && return 0
-    "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e . ||
+    "$venv/bin/python" -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation -e . ||
         fail "the command fupan could not be installed into $venv"
     mkdir -p "$stamps"
     echo "$PWD" >"$stamps/checkout"

@@ -99,7 +99,7 @@ class Person:
             lid = opened + 0.8
             cv2.ellipse(picture, _at(x, y), _at(14.5, lid), 0, 185, 355, HAIR, 2 * SCALE, cv2.LINE_AA)
             cv2.ellipse(picture, _at(x, y), _at(13.5, lid), 0, 20, 160, (84, 108, 150), SCALE, cv2.LINE_AA)
-            brow = _points([(x + side * 20, y - 16), (x + side * 7, y - 20), (x - side * 15, y - 17)])
+            brow = _points([(x + side * 20, y - 17), (x + side * 8, y - 20), (x - side * 15, y - 17)])
             cv2.polylines(picture, [brow], False, HAIR, 4 * SCALE, cv2.LINE_AA)
 
     @staticmethod

@@ -22,7 +22,7 @@ LINES = (
     Line(
         "Tell us about a time when a plan changed late. What did you do?",
         (
-            "In my last project, the release date moved forward by two weeks.",
+            "In my last project, the deadline moved forward by two weeks.",
             "I listed the risks with my team, and each morning we looked at them again.",
         ),
     ),
