@@ -20,7 +20,7 @@ def _check_strings() -> dict[str, str]:
         "camera_small": _("The picture is small ({width} × {height}); another camera would be better."),
         "camera_denied": _("The camera is not allowed."),
         "camera_missing": _("No camera was found."),
-        "camera_busy": _("Another programme is using the camera."),
+        "camera_busy": _("Another program is using the camera."),
         "camera_other": _("The camera did not start."),
         "microphone_waits": _("Waiting for the camera first."),
         "microphone_speak": _("Please say a few words."),
