@@ -81,9 +81,7 @@ class KeyholderDownError(FupanError):
     """The keyholder does not answer."""
 
     status, code = 503, "keyholder_down"
-    message = (
-        "The keyholder is not running. Nothing is lost; try again soon or tell your administrator."
-    )
+    message = "The keyholder is not running. Nothing is lost; try again soon or tell your administrator."
 
 
 class KeyRefusedError(FupanError):

@@ -301,9 +301,7 @@ def _parse_lines(raw: bytes) -> tuple[list[IntakeRecord], int]:
     records = []
     for line in raw[:end].splitlines():
         values = json.loads(line)
-        records.append(
-            IntakeRecord(values["seq"], values["at"], RecordKind(values["kind"]), values["body"])
-        )
+        records.append(IntakeRecord(values["seq"], values["at"], RecordKind(values["kind"]), values["body"]))
     return records, end
 
 
@@ -358,4 +356,3 @@ def _locked(path: Path) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
-

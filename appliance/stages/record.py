@@ -165,9 +165,7 @@ def _check_place(packet: Packet, place: ChunkPlace) -> None:
         raise BadRequestFieldError(what="number")
 
 
-def _checked_opening(
-    session: IntakeSession, place: ChunkPlace, body: bytes, admitted: set[bytes]
-) -> Opening:
+def _checked_opening(session: IntakeSession, place: ChunkPlace, body: bytes, admitted: set[bytes]) -> Opening:
     """The opening in a body, proven to be this browser's for this place. Raises BadOpeningError."""
     packet = session.packet
     try:
@@ -204,9 +202,7 @@ def _admit_epoch(folder: IntakeFolder, session: IntakeSession, floor_bytes: int)
         raise IntakeFullError
 
 
-def _no_room(
-    folder: IntakeFolder, session: IntakeSession, size: int, floor_bytes: int
-) -> FupanError | None:
+def _no_room(folder: IntakeFolder, session: IntakeSession, size: int, floor_bytes: int) -> FupanError | None:
     """Why `size` further bytes would not be taken, if so."""
     limit = session.packet.limits.bytes
     if folder.recorded_bytes(session.recording) + size > limit:
@@ -311,9 +307,7 @@ def _listed_epochs(statement: dict[str, Any]) -> list[dict[str, Any]]:
     return epochs
 
 
-def _require_arrived(
-    folder: IntakeFolder, session: IntakeSession, epochs: list[dict[str, Any]]
-) -> None:
+def _require_arrived(folder: IntakeFolder, session: IntakeSession, epochs: list[dict[str, Any]]) -> None:
     missing = []
     present = folder.tracks(session.recording)
     for epoch in epochs:
