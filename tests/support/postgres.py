@@ -35,6 +35,7 @@ class Cluster:
     folder: Path
     user: str | None
     passwords: dict[str, str] = field(repr=False)
+    lasting: bool = False
 
     @property
     def socket(self) -> Path:
@@ -49,7 +50,9 @@ class Cluster:
         return f"postgresql+psycopg2://postgres:{self.passwords['superuser']}@/postgres?host={self.socket}"
 
     def start(self) -> None:
-        options = f"-c listen_addresses='' -k {self.socket} -c fsync=off -c full_page_writes=off"
+        options = f"-c listen_addresses='' -k {self.socket}"
+        if not self.lasting:
+            options += " -c fsync=off -c full_page_writes=off"
         self._run("pg_ctl", "-D", self.data, "-l", self.folder / "log", "-w", "-o", options, "start")
 
     def stop(self) -> None:
@@ -99,14 +102,17 @@ class Cluster:
 
 
 @contextlib.contextmanager
-def running_cluster(bin_folder: Path = DEBIAN_BIN) -> Iterator[Cluster]:
-    """A fresh cluster with the product's roles and a migrated template database; gone afterwards."""
+def running_cluster(bin_folder: Path = DEBIAN_BIN, *, lasting: bool = False) -> Iterator[Cluster]:
+    """A fresh cluster with the product's roles and a migrated template database; gone afterwards.
+
+    `lasting`: a commit waits for the disk, as in the product; tests do without.
+    """
     user = _unprivileged_user() if os.geteuid() == 0 else None
     folder = Path(tempfile.mkdtemp(prefix="fupan-pg-"))
     if user:
         shutil.chown(folder, user, pwd.getpwnam(user).pw_gid)
     passwords = {role: secrets.token_hex(8) for role in (*DATABASE_ROLES, "superuser")}
-    cluster = Cluster(bin_folder, folder, user, passwords)
+    cluster = Cluster(bin_folder, folder, user, passwords, lasting)
     try:
         cluster.initialise()
         cluster.start()

@@ -1,0 +1,138 @@
+"""Debian's nginx before the product, and nginx itself as what it is measured against."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.bench import usage
+
+PROGRAM = shutil.which("nginx") or "/usr/sbin/nginx"
+# A body is taken into memory whole before a Python thread sees it: a slow uplink holds none, and no file
+# is written. 9m is the largest chunk (8 MiB) with its opening and tag.
+BODY_BUFFER = "9m"
+
+CONFIGURATION = """
+{user}
+worker_processes 2;
+daemon off;
+pid {folder}/pid;
+error_log {folder}/error.log warn;
+events {{ worker_connections 4096; }}
+http {{
+  access_log off;
+  default_type application/octet-stream;
+  sendfile on;
+  keepalive_requests 1000000;
+  client_max_body_size {body_buffer};
+  client_body_temp_path {folder}/bodies;
+  proxy_temp_path {folder}/proxied;
+  fastcgi_temp_path {folder}/unused1; uwsgi_temp_path {folder}/unused2; scgi_temp_path {folder}/unused3;
+  {servers}
+}}
+"""
+FRONT = """
+  upstream app{port} {{ server 127.0.0.1:{upstream}; keepalive 64; }}
+  server {{
+    listen 127.0.0.1:{port} backlog=4096;
+    client_body_buffer_size {body_buffer};
+    location / {{
+      proxy_pass http://app{port};
+      proxy_http_version 1.1;
+      proxy_set_header Connection "";
+      proxy_set_header Host $host;
+      proxy_request_buffering on;
+      proxy_max_temp_file_size 0;
+      proxy_buffer_size 16k;
+      proxy_buffers 8 256k;
+      proxy_busy_buffers_size 512k;
+    }}
+  }}
+"""
+FILES = """
+  server {{
+    listen 127.0.0.1:{port} backlog=4096;
+    root {root};
+    client_body_temp_path {root}/.bodies;
+    location / {{ dav_methods PUT; create_full_put_path on; }}
+  }}
+"""
+
+
+@dataclass(frozen=True)
+class Nginx:
+    """A running nginx: port `front` passes on to the product, port `files` keeps plain files below `root`."""
+
+    front: int
+    files: int
+    root: Path
+    log: Path
+    pid: int
+
+    @property
+    def cpu_seconds(self) -> float:
+        """CPU seconds that nginx used so far."""
+        return usage.cpu_of_session(self.pid)
+
+    @property
+    def spilled(self) -> int:
+        """How many bodies or answers it wrote to a temporary file of its own; it warns of each."""
+        return self.log.read_text().count("is buffered to a temporary file") if self.log.exists() else 0
+
+
+def available() -> bool:
+    """Whether nginx is installed."""
+    return Path(PROGRAM).exists()
+
+
+def free_port() -> int:
+    """A port that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@contextlib.contextmanager
+def running(folder: Path, upstream: int) -> Iterator[Nginx]:
+    """nginx with two servers: one before 127.0.0.1:`upstream`, one for plain files."""
+    root = folder / "files"
+    root.mkdir(parents=True)
+    front, files = free_port(), free_port()
+    servers = FRONT.format(port=front, upstream=upstream, body_buffer=BODY_BUFFER)
+    servers += FILES.format(port=files, root=root)
+    configuration = folder / "nginx.conf"
+    configuration.write_text(
+        CONFIGURATION.format(
+            user="user root;" if os.geteuid() == 0 else "",
+            folder=folder,
+            body_buffer=BODY_BUFFER,
+            servers=servers,
+        )
+    )
+    command = [PROGRAM, "-p", str(folder), "-c", str(configuration)]
+    process = subprocess.Popen(command, start_new_session=True)
+    try:
+        wait_for(front, process)
+        yield Nginx(front, files, root, folder / "error.log", process.pid)
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def wait_for(port: int, process: subprocess.Popen[bytes], seconds: float = 30.0) -> None:
+    """Until somebody listens on the port. Raises RuntimeError when the process ends or does not listen."""
+    deadline = time.monotonic() + seconds
+    while True:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+            return
+        if process.poll() is not None or time.monotonic() > deadline:
+            raise RuntimeError(f"{process.args!r} does not listen on port {port}")
+        time.sleep(0.05)
