@@ -232,10 +232,15 @@ class TrackFile:
             raise DamagedError(kind=error.kind) from error
 
     def pieces(self, start: int, end: int) -> Iterator[bytes]:
-        """The same range in pieces of PIECE_BYTES, so that memory stays bounded; closes at its end."""
+        """The same range in pieces of PIECE_BYTES, so that memory stays bounded; closes at its end.
+
+        Pieces end where segments end: one that did not would open a segment that the next opens again.
+        """
         with self:
-            for at in range(start, end, PIECE_BYTES):
-                yield self.read(at, min(end, at + PIECE_BYTES))
+            while start < end:
+                stop = min(end, (start // PIECE_BYTES + 1) * PIECE_BYTES)
+                yield self.read(start, stop)
+                start = stop
 
     def close(self) -> None:
         """Let go of the file."""
