@@ -21,8 +21,8 @@ POLL_SECONDS = 0.1
 # nginx keeps connections to a candidate's browser in an installed site; here gunicorn does. Candidates send a
 # piece every two seconds, so a kept connection must outlive the pause between two.
 KEEP_ALIVE = "10"
-# A chunk's body is a fresh block of up to some megabytes. malloc would map and unmap each, and the kernel
-# clear its pages every time; below this limit they come from a heap that is kept.
+# Bodies of chunks and pieces of replayed media are fresh blocks of up to some megabytes. malloc would map and
+# unmap each, and the kernel clear its pages every time; below this limit they come from a heap that is kept.
 KEPT_HEAP = ("/usr/bin/env", "MALLOC_MMAP_THRESHOLD_=67108864", "MALLOC_TRIM_THRESHOLD_=134217728")
 
 
@@ -34,11 +34,7 @@ def programs(layout: Layout, address: Address, certificate: Certificate | None) 
         Program("worker", (*fupan, "worker"), 20, grace=20),
         Program("scheduler", (*fupan, "scheduler"), 30),
         Program("staff", _gunicorn("webui.staff.app", address, address.port, certificate, threads=16), 40),
-        Program(
-            "intake",
-            (*KEPT_HEAP, *_gunicorn("webui.intake.app", address, address.intake_port, certificate, 2)),
-            50,
-        ),
+        Program("intake", _gunicorn("webui.intake.app", address, address.intake_port, certificate, 2), 50),
     ]
 
 
@@ -51,6 +47,7 @@ def _gunicorn(
     threads: int = 8,
 ) -> tuple[str, ...]:
     command = [
+        *KEPT_HEAP,
         sys.executable,
         "-m",
         "gunicorn",
