@@ -16,8 +16,9 @@ from webui import auth
 from webui.app import ROOM_DEVICES, base_app
 from webui.intake import api, page
 
-# A packet may state a smaller chunk, never a larger one: a body is held in memory.
-MAX_BODY_BYTES = Limits().chunk_bytes + BODY_OVERHEAD
+# A packet may state a smaller chunk, never a larger one: a body is held in memory. What is a little over is
+# still read, so that the page learns why it was refused: a connection that is cut looks like a lost network.
+MAX_BODY_BYTES = Limits().chunk_bytes + BODY_OVERHEAD + 1024**2
 
 
 def create_app(settings: Settings | None = None) -> Flask:
