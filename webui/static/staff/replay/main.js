@@ -60,6 +60,14 @@ watched.addEventListener("over", () => {
   for (const video of player.videos) video.pause();
   say("over");
 });
+// A view that is closed takes no more seconds, so what is still here goes first.
+const closing = document.querySelector("form[action$='/close']");
+closing.addEventListener("submit", async (event) => {
+  event.preventDefault();
+  watched.mark();
+  await Promise.race([watched.report(), new Promise((resolve) => setTimeout(resolve, 2000))]);
+  closing.submit();
+});
 watched.addEventListener("waiting", () => say("offline"));
 watched.addEventListener("kept", () => {
   if (notice.querySelector("[data-when=offline]:not([hidden])")) say(null);
