@@ -17,6 +17,8 @@ from tests.support import postgres
 from tests.support.keyholder import running_keyholder
 from webui import i18n
 
+pytest_plugins = ["tests.flow.fixtures"]  # the promises look at what the story leaves
+
 
 def pytest_configure() -> None:
     """Compile the Chinese catalogue when it is newer than what was compiled, as set-up does."""

@@ -14,6 +14,7 @@ from typing import Any
 from appliance.packet import canonical
 from appliance.stages.checkin import begin_message
 from storage.vault import Clock, EpochWriter, build_opening, new_browser_key, sign_by_browser
+from tests.support.web import Client
 
 Call = Callable[..., tuple[int, dict[str, Any]]]
 
@@ -158,5 +159,16 @@ def flask_call(client: Any) -> Call:
     def call(method: str, path: str, **more: Any) -> tuple[int, dict[str, Any]]:
         response = client.open(path, method=method, **more)
         return response.status_code, json.loads(response.get_data()) if response.is_json else {}
+
+    return call
+
+
+def http_call(url: str) -> Call:
+    """`call` over HTTP to an intake that runs elsewhere."""
+    client = Client(url)
+
+    def call(method: str, path: str, **more: Any) -> tuple[int, dict[str, Any]]:
+        answer = client.ask(method, path, **more)
+        return answer.status, answer.json if answer.is_json else {}
 
     return call

@@ -1,0 +1,49 @@
+"""What a recording holds, measured on decrypted bytes and transcripts without the product's own code."""
+
+from __future__ import annotations
+
+import io
+import itertools
+import re
+
+import av
+
+
+def largest_pauses(media: bytes) -> dict[str, float]:
+    """Stream type → the longest time in ms from one packet to the next."""
+    times: dict[str, list[float]] = {}
+    with av.open(io.BytesIO(media)) as container:
+        for packet in container.demux():
+            if packet.pts is not None and packet.time_base is not None:
+                times.setdefault(packet.stream.type, []).append(float(packet.pts * packet.time_base) * 1000)
+    found = {}
+    for kind, stamps in times.items():
+        stamps.sort()
+        found[kind] = max((b - a for a, b in itertools.pairwise(stamps)), default=0.0)
+    return found
+
+
+def container_seconds(media: bytes) -> float:
+    """The length that the file itself states."""
+    with av.open(io.BytesIO(media)) as container:
+        return (container.duration or 0) / 1_000_000
+
+
+def words(text: str) -> list[str]:
+    """English words in lower case."""
+    return re.findall(r"[a-z']+", text.lower())
+
+
+def characters(text: str) -> list[str]:
+    """Chinese characters and whatever else is no punctuation."""
+    return re.findall(r"\w", text)
+
+
+def error_rate(meant: list[str], heard: list[str]) -> float:
+    """Insertions, deletions and substitutions over what was meant."""
+    row = list(range(len(meant) + 1))
+    for i, left in enumerate(heard, start=1):
+        before, row[0] = row[0], i
+        for j, right in enumerate(meant, start=1):
+            before, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, before + (left != right))
+    return row[-1] / len(meant)

@@ -1,0 +1,138 @@
+"""One candidate before the camera: what a person does in the room, and what the browser can tell of it."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+from playwright.sync_api import Page, expect
+
+from tests.support import room
+
+# The recorder's own start and stop, and when the camera opened: what the product's figures are held against.
+WATCH = """
+window.watched = { opened: 0, epochs: [] };
+const open = MediaDevices.prototype.getUserMedia;
+MediaDevices.prototype.getUserMedia = async function (...wanted) {
+  const stream = await open.apply(this, wanted);
+  window.watched.opened ||= performance.now();
+  return stream;
+};
+const start = MediaRecorder.prototype.start;
+MediaRecorder.prototype.start = function (slice) {
+  if (slice) {
+    const epoch = { sound: this.stream.getAudioTracks().length > 0, started: 0, stopped: 0 };
+    window.watched.epochs.push(epoch);
+    this.addEventListener("start", () => { epoch.started = performance.now(); });
+    this.addEventListener("stop", () => { epoch.stopped = performance.now(); });
+  }
+  return start.call(this, slice);
+};
+"""
+# How many sealed pieces of each track wait in the browser.
+WAITING = """async () => {
+  const request = indexedDB.open("fupan-intake");
+  const db = await new Promise((done) => { request.onsuccess = () => done(request.result); });
+  const all = db.transaction("chunks").objectStore("chunks").getAll();
+  await new Promise((done) => { all.onsuccess = done; });
+  db.close();
+  const counts = {};
+  for (const { track } of all.result) counts[track] = (counts[track] ?? 0) + 1;
+  return counts;
+}"""
+SAVED = "[data-screen=room] [data-saved]"
+
+
+@dataclass
+class Sitting:
+    """A candidate at work on one page. Times in `moments` are the page's performance.now() in ms."""
+
+    page: Page
+    link: str
+    moments: dict[str, float] = field(default_factory=dict)
+    words: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def recording(self) -> uuid.UUID:
+        return uuid.UUID(urlsplit(self.link).path.rsplit("/", 1)[1])
+
+    def check_in(self, *, analysis: bool = True) -> None:
+        """From the mailed link to the first question."""
+        self.page.add_init_script(WATCH)
+        room.go_to_rules(self.page, self.link)
+        room.start_recording(self.page, analysis=analysis)
+        room.until(self.page, lambda: bool(self.watched()["epochs"]))
+        room.until(self.page, lambda: bool(self.watched()["epochs"][0]["started"]))
+
+    def come_back(self) -> None:
+        """Open the page again in the same browser, as its address was left: without the link's secret."""
+        self.page.add_init_script(WATCH)
+        self.page.goto(self.link.split("#")[0])
+        room.at(self.page, "room")
+
+    def watched(self) -> dict[str, Any]:
+        found: dict[str, Any] = self.page.evaluate("window.watched")
+        return found
+
+    def now(self) -> float:
+        return float(self.page.evaluate("performance.now()"))
+
+    def note(self, name: str) -> None:
+        self.moments[name] = self.now()
+
+    def heard_for(self) -> float:
+        """Seconds since the camera and the microphone opened."""
+        return (self.now() - self.watched()["opened"]) / 1000
+
+    def listen_until(self, seconds: float) -> None:
+        """Let the microphone play on to this moment of its file."""
+        self.page.wait_for_timeout(max(0.0, seconds - self.heard_for()) * 1000)
+
+    def advance(self) -> None:
+        """Press the one primary button, and see that the room went on."""
+        before = self.page.text_content("#question-number"), self.page.text_content("#advance")
+        self.page.click("#advance")
+        room.until(
+            self.page,
+            lambda: (
+                (self.page.text_content("#question-number"), self.page.text_content("#advance")) != before
+            ),
+        )
+
+    def mark(self) -> None:
+        self.page.click("#question-text")
+        self.note("mark")
+        self.page.keyboard.press("m")
+        expect(self.page.locator("#mark-state")).not_to_be_empty()
+
+    def type_note(self, text: str) -> None:
+        self.page.click("details:has(#note) summary")
+        self.page.fill("#note", text)
+        self.note("typed")
+        typing = self.page.text_content("#note-state")
+        room.until(self.page, lambda: self.page.text_content("#note-state") != typing)
+        self.page.keyboard.press("Tab")
+
+    def waiting(self, track: str = "camera") -> int:
+        """Sealed pieces of a track that wait in the browser."""
+        return int(self.page.evaluate(WAITING).get(track, 0))
+
+    def all_saved(self) -> None:
+        room.until(self.page, lambda: self.waiting() <= 1, 30)
+
+    def finish(self) -> None:
+        """From the last question to the receipt."""
+        self.note("finish")
+        self.page.click("#advance")
+        room.at(self.page, "done", 60_000)
+        self.words["receipt"] = self.page.text_content("#receipt-number") or ""
+
+    def camera_seconds(self) -> list[float]:
+        """By the browser's recorder: the length of each epoch of the camera on this page."""
+        return [
+            (epoch["stopped"] - epoch["started"]) / 1000
+            for epoch in self.watched()["epochs"]
+            if epoch["sound"] and epoch["stopped"]
+        ]

@@ -1,0 +1,122 @@
+"""Record: what the browser's recorder took is what is kept, through outages, reloads and a killed browser."""
+
+from __future__ import annotations
+
+import pytest
+
+from appliance.tables import attempt, track
+from tests.flow import measure
+from tests.flow.camera import devices
+from tests.flow.desk import Desk
+from tests.flow.fixtures import OUTAGE, QUESTIONS, Hired, Told, arrived, speech, tell_anna
+from tests.flow.rows import rows
+from tests.support.product import Product
+
+BUSY = 1.5  # runnable tasks for each core above which a browser cannot be expected to film every frame
+STATED_MS = 100
+
+
+@pytest.fixture(scope="session")
+def annas_media(recruiter: Desk, anna: Told) -> bytes:
+    """Anna's decrypted camera track, as the replay page gets it."""
+    return recruiter.track(recruiter.open_view(anna.recording))
+
+
+def test_the_length_is_the_recorders(anna: Told, annas_media: bytes) -> None:
+    [seconds] = anna.seconds
+    assert abs(anna.report.duration_ms / 1000 - seconds) <= 0.2
+    assert abs(measure.container_seconds(annas_media) - seconds) <= 0.2
+
+
+def test_nothing_is_missing_between_two_packets_although_the_network_was_lost(
+    anna: Told, annas_media: bytes, record_property: pytest.RecordProperty
+) -> None:
+    pauses = measure.largest_pauses(annas_media)
+    record_property("figure", f"longest time between packets {pauses} ms")
+    assert set(pauses) == {"video", "audio"}
+    if max(pauses.values()) > STATED_MS and anna.load > BUSY:
+        pytest.skip(f"the machine was too busy to film: load {anna.load:.1f} for each core, {pauses}")
+    assert max(pauses.values()) <= STATED_MS
+    assert anna.report.gaps == []
+
+
+def test_while_offline_the_page_says_so_and_pieces_wait(anna: Told) -> None:
+    assert "nothing is lost" in anna.sitting.words["offline"]
+    assert anna.sitting.moments["waited"] >= OUTAGE // 2 - 1
+
+
+def test_the_room_shows_number_hint_and_time(anna: Told) -> None:
+    words = anna.sitting.words
+    assert words["number"] == f"Question 1 of {len(QUESTIONS)}"
+    assert words["hint"] == QUESTIONS[0][3]
+    whole = sum(prep + answer for _, prep, answer, _ in QUESTIONS)
+    assert words["elapsed"].endswith(f"/ {whole // 60}:{whole % 60:02}")
+
+
+def test_what_happened_stands_where_it_happened(anna: Told, recruiter: Desk) -> None:
+    timeline = recruiter.document(recruiter.open_view(anna.recording), "timeline")
+    first = next(each for each in timeline["tracks"] if each["name"] == "camera")
+    started = anna.facts["started"] - first["start_ms"]
+    at = {}
+    for event in timeline["events"]:
+        at.setdefault((event["kind"], event.get("question")), event["at_ms"])
+    moments = anna.sitting.moments
+    for key, moment in (
+        (("answer_started", 1), "answer"),
+        (("mark", 1), "mark"),
+        (("offline", None), "offline"),
+        (("online", None), "online"),
+        (("question_shown", 2), "second"),
+        (("answer_ended", 3), "finish"),
+    ):
+        assert abs(at[key] - (moments[moment] - started)) <= 500, key
+    assert [event["text"] for event in timeline["events"] if event["kind"] == "typed"] == [anna.note]
+    assert [each["question"] for each in timeline["answers"]] == [1, 2, 3]
+    if anna.sitting.words["while away"] == "hidden":
+        assert at["tab_hidden", None] < at["tab_visible", None]
+
+
+def test_three_page_loads_make_one_track_with_its_gaps_named(ming: Told, recruiter: Desk) -> None:
+    timeline = recruiter.document(recruiter.open_view(ming.recording), "timeline")
+    camera = next(each for each in timeline["tracks"] if each["name"] == "camera")
+    assert len(timeline["pages"]) == len(camera["epochs"]) == 3
+    assert {gap[2] for gap in camera["gaps"] if gap[1] - gap[0] > 1000} == {"not_recorded"}
+    last = camera["epochs"][-1]
+    assert abs((last["end_ms"] - last["start_ms"]) / 1000 - ming.seconds[-1]) <= 0.2
+    reloads = [event for event in timeline["events"] if event["kind"] == "reload"]
+    assert [event["offline"] for event in reloads] == [True, False]
+
+
+def test_a_killed_browser_lost_only_the_unfinished_slice(debian: Product, ming: Told) -> None:
+    assert arrived(debian, ming.recording) > ming.facts["committed"]
+    [row] = rows(debian, attempt, id=ming.recording)
+    assert row.end_proven
+
+
+def test_the_room_spoke_chinese(ming: Told) -> None:
+    assert ming.facts["lang"] == "zh-Hans"
+
+
+def test_the_screen_is_a_second_track_on_the_same_clock(debian: Product, ming: Told, recruiter: Desk) -> None:
+    camera, screen = sorted(rows(debian, track, recording_id=ming.recording), key=lambda each: each.name)
+    assert (camera.name, screen.name) == ("camera", "screen")
+    view = recruiter.open_view(ming.recording)
+    shared = next(e for e in recruiter.document(view, "timeline")["events"] if e["kind"] == "screen_started")
+    assert abs(screen.start_ms - shared["at_ms"]) <= 500
+    # A still screen is one picture a second, and the file's own length ends with the last one's beginning.
+    assert abs(measure.container_seconds(recruiter.track(view, "screen")) - screen.duration_ms / 1000) <= 1.5
+
+
+@pytest.mark.long
+def test_thirty_seconds_without_a_network_leave_no_gap(
+    debian: Product, hired: Hired, recruiter: Desk, relay, folder, person
+) -> None:
+    form = {"people": "Olga, olga@example.com", "deadline": "2099-01-01"}
+    recruiter.post(f"{hired.english}/invitations", form=form)
+    fed = devices(folder / "olga", person, speech("en_librispeech_1995-1837-0001.wav"), 20.0)
+    olga = tell_anna(debian, relay.link_to("olga@example.com"), fed, folder / "olga", 30.0)
+    [seconds] = olga.seconds
+    assert abs(olga.report.duration_ms / 1000 - seconds) <= 0.2
+    pauses = measure.largest_pauses(recruiter.track(recruiter.open_view(olga.recording)))
+    assert max(pauses.values()) <= STATED_MS or olga.load > BUSY, pauses
+    assert olga.sitting.moments["waited"] >= 14
