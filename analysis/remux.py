@@ -175,16 +175,20 @@ class TrackWriter:
             streams = media_streams(source)
             codecs = dict(zip((s.index for s in streams), self._codecs_of(epoch, streams), strict=True))
             shifts = {s.index: round(Fraction(shift_ms) / 1000 / s.time_base) for s in streams}
+            # Looked up once: a packet makes a new fraction each time it is asked for its time base.
+            bases = {s.index: s.time_base for s in streams}
+            targets = {index: codec and self._streams[codec] for index, codec in codecs.items()}
             walk = read_packets(source, streams, holes_of(epoch.reader), limit_of(epoch.reader), Walk())
             for packet, at, length in walk:
-                codec = codecs[packet.stream_index]
-                if codec is None:
+                index = packet.stream_index
+                codec, stream = codecs[index], targets[index]
+                if codec is None or stream is None:
                     continue
-                stream = self._streams[codec]
                 self._fill_silence(codec, stream, at + shift_ms, output)
-                packet.pts += shifts[packet.stream_index]
-                packet.dts += shifts[packet.stream_index]
-                self._keep_order(packet, stream)
+                if shifts[index]:
+                    packet.pts += shifts[index]
+                    packet.dts += shifts[index]
+                self._keep_order(packet, stream, bases[index])
                 packet.stream = stream
                 output.mux(packet)
                 self._ends[stream.index] = at + shift_ms + length
@@ -193,9 +197,9 @@ class TrackWriter:
         known = {facts.codec.kind: facts.codec for facts in epoch.facts.streams}
         return [known.get(stream.type) for stream in streams]
 
-    def _keep_order(self, packet: Packet, stream: Stream) -> None:
-        """Rounding at the join of two epochs must not let a timestamp repeat."""
-        index, base = stream.index, packet.time_base
+    def _keep_order(self, packet: Packet, stream: Stream, base: Fraction) -> None:
+        """Rounding at the join of two epochs must not let a timestamp repeat. `base`: the packet's."""
+        index = stream.index
         ticks, second = base.numerator * NANOSECONDS, base.denominator
         at = packet.dts * ticks // second
         last = self._last_dts.get(index)
@@ -217,7 +221,7 @@ class TrackWriter:
             packet.time_base, packet.is_keyframe = base, True
             packet.pts = packet.dts = int(at)
             packet.duration = OPUS_SILENCE_MS
-            self._keep_order(packet, stream)
+            self._keep_order(packet, stream, base)
             packet.stream = stream
             output.mux(packet)
             at += OPUS_SILENCE_MS
