@@ -150,6 +150,10 @@ def put_chunk(
         raise DifferentChunkError from error
     except VaultFull as error:
         raise _full(error, packet) from error
+    # The seal puts its tombstone before it reads the journals. So a chunk it did not read finds the tombstone
+    # here, and the browser is not told that it was kept.
+    if folder.tombstone(session.recording) is not None:
+        raise SealedError
     return result == "created"
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from appliance.domain import Limits, ScreenPolicy
 from appliance.packet import Policy
-from storage.vault import open_epoch_key
+from storage.vault import Journal, open_epoch_key
 from tests.support.candidate import Candidate, content_digest
 from tests.support.intake_site import IntakeSite
 
@@ -204,6 +204,26 @@ def test_nothing_is_added_once_sealed(begun: Begun, site: IntakeSite) -> None:
     assert code(candidate.put(fresh, fresh.chunk(b"z"))) == (410, "sealed")
     assert site.folder.tracks(candidate.recording) == ["camera"]
     assert candidate.withdraw()[0] == 200
+
+
+@pytest.mark.parametrize("retry", [False, True])
+def test_a_chunk_that_the_seal_overtakes_is_not_acknowledged(
+    begun: Begun, site: IntakeSite, monkeypatch: pytest.MonkeyPatch, retry: bool
+) -> None:
+    """The tombstone is put between the request's first look for it and the write into the journal."""
+    candidate = begun()
+    epoch = candidate.epoch()
+    piece = epoch.chunk(b"x")
+    if retry:
+        assert candidate.put(epoch, piece)[0] == 201
+    append = Journal.append
+
+    def overtaken(journal: Journal, *record: object) -> str:
+        site.seal(candidate.recording)
+        return append(journal, *record)
+
+    monkeypatch.setattr(Journal, "append", overtaken)
+    assert code(candidate.put(epoch, piece)) == (410, "sealed")
 
 
 def test_uploads_are_taken_for_the_grace_and_no_longer(begun: Begun, monkeypatch: pytest.MonkeyPatch) -> None:
