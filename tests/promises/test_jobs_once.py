@@ -28,7 +28,7 @@ from tests.support.worker import until, worker_process
 
 pytestmark = pytest.mark.promise
 
-KILLS = 8
+KILLS = [3, pytest.param(50, marks=pytest.mark.long)]
 FOUND_WITHIN = 90.0
 
 
@@ -39,14 +39,15 @@ def _give_back(settings: Settings) -> None:
         jobs.enqueue(tx, "rerun_stalled")
 
 
+@pytest.mark.parametrize("kills", KILLS)
 def test_kills_neither_lose_nor_double_a_seal(
-    settings: Settings, keyholder: Keyholder, record_property: Callable[[str, object], None]
+    settings: Settings, keyholder: Keyholder, kills: int, record_property: Callable[[str, object], None]
 ) -> None:
     site = Site(settings, keyholder)
     chance = random.Random(20261121)
     made: list[uuid.UUID] = []
     in_work = 0
-    for _ in range(KILLS):
+    for _ in range(kills):
         made.append(site.finished(list(recorded())))
         with worker_process(settings) as worker:
             until(lambda: _doing(settings) or not _undone(settings))
@@ -70,7 +71,7 @@ def test_kills_neither_lose_nor_double_a_seal(
     assert list(settings.vault_folder.rglob("*.tmp")) == []
     assert in_work > 0
     record_property(
-        "figure", f"{KILLS} kills, {in_work} in the middle of a job: {len(made)} recordings sealed once each"
+        "figure", f"{kills} kills, {in_work} in the middle of a job: {len(made)} recordings sealed once each"
     )
 
 

@@ -25,7 +25,12 @@ pytestmark = [
 
 AXE = (Path(__file__).parents[1] / "vendor" / "axe-4.14.1.min.js").read_text(encoding="utf-8")
 RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
-LOOKS = [("zh", "light", 1366), ("en", "dark", 360), ("zh", "dark", 1366), ("en", "light", 360)]
+LOOKS = [
+    ("zh", "light", 1366),
+    ("en", "dark", 360),
+    pytest.param(("zh", "dark", 1366), marks=pytest.mark.long),
+    pytest.param(("en", "light", 360), marks=pytest.mark.long),
+]
 
 
 def serious(page: Page) -> list[str]:
