@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import urlsplit
+
 from flask import Blueprint, Response, current_app, redirect, request
 
 from appliance.errors import UnauthenticatedError
@@ -86,5 +88,15 @@ def _go_on() -> Response:
 def _next() -> str:
     """Where they wanted to go: a path of ours or nothing."""
     wanted = request.values.get("next", "")
-    safe = wanted.startswith("/") and not wanted.startswith(("//", "/\\")) and "\n" not in wanted
-    return wanted if safe else ""
+    return wanted if _is_own_path(wanted) else ""
+
+
+def _is_own_path(wanted: str) -> bool:
+    """Browsers drop tabs and line ends, and take a backslash for a slash: neither may reach Location."""
+    if not wanted.startswith("/") or wanted.startswith("//") or "\\" in wanted or not wanted.isprintable():
+        return False
+    try:
+        parts = urlsplit(wanted)
+    except ValueError:
+        return False
+    return not parts.scheme and not parts.netloc

@@ -43,7 +43,16 @@ def test_a_password_signs_in_and_goes_on_to_the_page_that_was_wanted(desk: Desk)
 
 
 def test_next_never_leaves_the_site(desk: Desk) -> None:
-    for elsewhere in ("https://evil.test/", "//evil.test/", "/\\evil.test"):
+    for elsewhere in (
+        "https://evil.test/",
+        "//evil.test/",
+        "/\\evil.test",
+        "/\t/evil.test",
+        "/\r/evil.test",
+        "\t//evil.test",
+        "/\x00/evil.test",
+        "/a\\b",
+    ):
         browser = desk.client()
         answer = post(browser, f"/sign-in/{link(desk)}", data={"next": elsewhere})
         assert answer.location == "/"
