@@ -50,8 +50,8 @@ def test_next_never_leaves_the_site(desk: Desk) -> None:
         "/\t/evil.test",
         "/\r/evil.test",
         "\t//evil.test",
-        "/\x00/evil.test",
         "/a\\b",
+        "/\x7f/evil.test",
     ):
         browser = desk.client()
         answer = post(browser, f"/sign-in/{link(desk)}", data={"next": elsewhere})
