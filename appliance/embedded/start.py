@@ -27,6 +27,7 @@ from appliance.transport import transport_of
 
 CODE = Path(__file__).resolve().parents[2]
 Say = Callable[[str], None]
+WATCH_SECONDS = 2.0
 
 
 class StopRequested(BaseException):
@@ -110,7 +111,7 @@ def _serve(
         if options.demo:
             _put_demo_in(settings, certificate, say)
         announce(Running(settings, layout, address, Account.current(), certificate, first))
-        _stay(supervisor)
+        _stay(supervisor, server, layout, say)
     except StopRequested:
         pass
     finally:
@@ -169,10 +170,30 @@ def _put_demo_in(settings: Settings, certificate: Certificate | None, say: Say) 
         say(f"the demo interview could not be put in: {error}")
 
 
-def _stay(supervisor: Supervisor) -> None:
-    """Until a signal (which raises StopRequested) or the supervisor's own end."""
-    code = supervisor.wait()
+def _stay(supervisor: Supervisor, server: EmbeddedPostgres, layout: Layout, say: Say) -> None:
+    """Until a signal (which raises StopRequested) or the supervisor's own end. Meanwhile PostgreSQL is
+    started again when it died, and a program that supervisord gave up is told once."""
+    password = site.database_passwords(layout)["superuser"]
+    told: set[str] = set()
+    while (code := supervisor.wait(WATCH_SECONDS)) is None:
+        _keep_database(server, password, say)
+        given_up = {name for name, state in supervisor.states().items() if state == "FATAL"}
+        for name in sorted(given_up - told):
+            say(f"{name} does not start any more; see {layout.logs / name}.log")
+        told = given_up
     raise ConfigurationError(what=f"the supervisor ended by itself (exit code {code})")
+
+
+def _keep_database(server: EmbeddedPostgres, password: str, say: Say) -> None:
+    """Start PostgreSQL again when it is gone; it recovers by itself and nothing committed is lost."""
+    if server.is_running():
+        return
+    try:
+        server.start(password)
+    except ConfigurationError as error:
+        say(f"PostgreSQL ended by itself. {error}")
+    else:
+        say("PostgreSQL had ended by itself and was started again")
 
 
 @contextmanager

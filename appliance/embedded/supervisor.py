@@ -122,9 +122,14 @@ class Supervisor:
     def alive(self) -> bool:
         return self._process is not None and self._process.poll() is None
 
-    def wait(self) -> int:
-        """Block until it ends; its exit code."""
-        return self._process.wait() if self._process else 0
+    def wait(self, seconds: float | None = None) -> int | None:
+        """Block until it ends; its exit code. None when it still lives after `seconds`."""
+        if self._process is None:
+            return 0
+        try:
+            return self._process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            return None
 
     def stop(self) -> None:
         """Ask it to stop its children, last started first, and wait for it. Safe to call twice."""

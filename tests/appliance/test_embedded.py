@@ -17,7 +17,7 @@ from pathlib import Path
 import psycopg2
 import pytest
 
-from appliance.embedded import accounts, certificate, checks, site
+from appliance.embedded import accounts, certificate, checks, site, start
 from appliance.embedded.accounts import Account
 from appliance.embedded.address import resolve
 from appliance.embedded.layout import Layout
@@ -74,6 +74,25 @@ class TestPostgres:
             assert query(server, "SELECT n FROM kept") == 7
         finally:
             server.stop()
+
+    def test_a_killed_server_is_started_again_and_it_is_said(self, folder: Path, account: Account) -> None:
+        layout = Layout(folder)
+        layout.secrets.mkdir()
+        password = site.database_passwords(layout)["superuser"]
+        server = EmbeddedPostgres(layout.postgres, account)
+        supervisor, said = _Watched(), []
+        server.start(password)
+        try:
+            pid = int((server.cluster / "postmaster.pid").read_text().split()[0])
+            os.kill(pid, signal.SIGKILL)
+            _wait_for(lambda: not server.is_running())
+            with pytest.raises(ConfigurationError, match="exit code 3"):
+                start._stay(supervisor, server, layout, said.append)
+            assert server.is_running()
+        finally:
+            server.stop()
+        assert sum("PostgreSQL had ended" in line for line in said) == 1
+        assert sum("worker does not start" in line for line in said) == 1
 
     def test_a_wrong_password_is_refused(self, folder: Path, account: Account) -> None:
         server = EmbeddedPostgres(folder / "postgres", account)
@@ -237,6 +256,20 @@ class TestSupervisor:
         text = configuration(Layout(folder / "50%"), [Program("one", ("/bin/true", "100%"), 1)], folder)
         assert "50%%" in text
         assert "100%%" in text
+
+
+class _Watched:
+    """A supervisor that gave its worker up and ends at the third look."""
+
+    def __init__(self) -> None:
+        self.looks = 0
+
+    def wait(self, _seconds: float) -> int | None:
+        self.looks += 1
+        return 3 if self.looks > 2 else None
+
+    def states(self) -> dict[str, str]:
+        return {"worker": "FATAL", "staff": "RUNNING"}
 
 
 def _child_of(pid: int) -> int:
