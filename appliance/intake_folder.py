@@ -13,7 +13,6 @@ Nothing here is a secret: losing the folder to a thief gives ciphertext, questio
 from __future__ import annotations
 
 import base64
-import fcntl
 import json
 import os
 import shutil
@@ -21,13 +20,13 @@ import threading
 import uuid
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from appliance.intake_errors import IntakeFullError, LinkUnknownError, TooManyRecordsError
+from appliance.durable import append_line, ensure_folder, locked, write_durably
+from appliance.intake_errors import LinkUnknownError, TooManyRecordsError
 from appliance.intake_state import AttemptState, IntakeRecord, RecordKind
 from appliance.packet import Packet, PacketError, canonical, open_envelope, parse_packet, to_timestamp
 from storage.vault import Journal
@@ -85,7 +84,7 @@ class IntakeFolder:
         """Store one signed packet. Raises PacketError, also for a generation older than one already seen."""
         packet = parse_packet(open_envelope(raw, self.service_keys(), "packet"))
         folder = self.root / "packets" / str(packet.recording)
-        with _locked(folder / ".lock"):
+        with locked(folder / ".lock"):
             newest = max(self.packets(packet.recording), default=0)
             if packet.generation < newest:
                 raise PacketError("generation")
@@ -190,7 +189,7 @@ class IntakeFolder:
         it returns the body, or None for nothing to add, or raises what the candidate should be told.
         """
         path = self._log_path(recording)
-        with _locked(path.parent / ".lock"):
+        with locked(path.parent / ".lock"):
             entry = self._entry(recording)
             with entry.lock:
                 state = self._refreshed(entry, recording)
@@ -201,7 +200,7 @@ class IntakeFolder:
                 if state.last_seq >= MAX_RECORDS and kind not in _ALWAYS_TAKEN:
                     raise TooManyRecordsError(limit=MAX_RECORDS)
                 record = IntakeRecord(state.last_seq + 1, to_timestamp(datetime.now(UTC)), kind, body)
-                _append_line(path, entry.offset, canonical(record.to_json()) + b"\n")
+                append_line(path, entry.offset, canonical(record.to_json()) + b"\n")
                 return self._refreshed(entry, recording)
 
     def _refreshed(self, entry: _CachedAttempt, recording: uuid.UUID) -> AttemptState:
@@ -246,7 +245,7 @@ class IntakeFolder:
         with entry.lock:
             if track not in entry.journals:
                 path = self._folder(recording) / "tracks" / f"{track}.journal"
-                path.parent.mkdir(parents=True, exist_ok=True)
+                ensure_folder(path.parent)
                 entry.journals[track] = Journal(path, max_bytes)
             return entry.journals[track]
 
@@ -303,56 +302,3 @@ def _parse_lines(raw: bytes) -> tuple[list[IntakeRecord], int]:
         values = json.loads(line)
         records.append(IntakeRecord(values["seq"], values["at"], RecordKind(values["kind"]), values["body"]))
     return records, end
-
-
-def _append_line(path: Path, end: int, line: bytes) -> None:
-    """Write a line at the end of the whole lines, over a tail that a crash tore, and fsync it."""
-    fresh = not path.exists()
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o640)
-    try:
-        os.ftruncate(descriptor, end)
-        if os.pwrite(descriptor, line, end) != len(line):
-            os.ftruncate(descriptor, end)
-            raise IntakeFullError
-        os.fsync(descriptor)
-    except OSError as error:
-        raise IntakeFullError from error
-    finally:
-        os.close(descriptor)
-    if fresh:
-        _fsync_folder(path.parent)
-
-
-def write_durably(path: Path, data: bytes) -> None:
-    """Replace a whole file so that a reader or a crash sees the old or the new one, never a part."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.rename(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    _fsync_folder(path.parent)
-
-
-def _fsync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Hold an exclusive lock between processes and threads."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o640)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)

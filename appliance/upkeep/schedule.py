@@ -25,8 +25,8 @@ from sqlalchemy import Connection, exc, text
 from appliance import jobs
 from appliance.config import Settings
 from appliance.database import engine, transaction
+from appliance.durable import write_durably
 from appliance.errors import DatabaseDownError
-from appliance.intake_folder import write_durably
 
 logger = logging.getLogger(__name__)
 
