@@ -71,9 +71,10 @@ def _play(link: str, manifest: dict[str, Any], certificate: Path | None) -> None
     """Be the candidate: bind, agree, go through the questions, send the clip, finish."""
     browser = DemoBrowser(link, certificate)
     length = float(manifest["duration_ms"])
-    browser.begin()
+    closed = browser.begin()
     for question in manifest["questions"]:
-        browser.answer(question["ordinal"])
+        if question["ordinal"] > closed:  # an interrupted start got this far
+            browser.answer(question["ordinal"])
     clip = (CLIP_FOLDER / manifest["clip"]).read_bytes()
     step = -(-len(clip) // max(1, round(length / PIECE_MS)))
     pieces = [clip[at : at + step] for at in range(0, len(clip), step)]

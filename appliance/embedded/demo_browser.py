@@ -62,8 +62,11 @@ class DemoBrowser:
         self._packet: dict[str, Any] = {}
         self.started = time.time() * 1000
 
-    def begin(self) -> None:
-        """Bind this browser, report a check of devices, and agree to recording and analysis."""
+    def begin(self) -> int:
+        """Bind this browser, report a check of devices, and agree to recording and analysis.
+
+        The number of the last question that is closed already; 0 when none is.
+        """
         page = self._page.hex
         public = self._key.public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
         answer = self._call(
@@ -86,6 +89,8 @@ class DemoBrowser:
         agreed = dict.fromkeys(purposes, True)
         statement = self._signed("consent", language=language, choices=agreed, texts=shown, at=_now())
         self._call("POST", "/consent", statement)
+        closed: int = answer["closed"]
+        return closed
 
     def answer(self, ordinal: int) -> None:
         """Open a question and close it again; what is said meanwhile is in the clip."""

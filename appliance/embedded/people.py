@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
+import secrets
 import uuid
 
 from sqlalchemy import func, select
@@ -11,7 +12,7 @@ from sqlalchemy import func, select
 from appliance.audit.log import Actor
 from appliance.config import Settings
 from appliance.database import transaction
-from appliance.domain import Role, User
+from appliance.domain import AttemptState, Role, User
 from appliance.errors import InvalidInputError
 from appliance.people import accounts, sessions
 from appliance.people.directory import LocalDirectory
@@ -83,15 +84,16 @@ def terminal_user(settings: Settings, username: str = RECRUITER) -> User:
 def self_invitation(settings: Settings, position_id: uuid.UUID | None = None, name: str = "") -> str | None:
     """A candidate's link for whoever sits here: to the given position, else to the newest open one.
 
-    An interview of theirs that is still open gets the link, so repeating this makes no second one. None
-    when there is no open position.
+    One of theirs that nobody began gets the link, so repeating this makes no second one; a further link
+    would end the running one of an interview that was begun, so then there is a fresh attempt. None when
+    there is no open position.
     """
     user = terminal_user(settings)
     deadline = dt.datetime.now(dt.UTC) + dt.timedelta(days=SELF_DAYS)
     shown = name or SELF[0 if settings.language == "zh" else 1]
     # nobody reads these addresses; they tell one name's interviews from another's
     whose = hashlib.sha256(shown.encode()).hexdigest()[:8]
-    email = f"myself+{whose}@fupan.example"
+    mailbox = f"myself+{whose}"
     with transaction("staff", settings) as tx:
         open_positions = select(position.c.id).where(position.c.closed_at.is_(None))
         if position_id is None:
@@ -103,12 +105,13 @@ def self_invitation(settings: Settings, position_id: uuid.UUID | None = None, na
             .join(candidate, candidate.c.id == attempt.c.candidate_id)
             .where(
                 attempt.c.position_id == position_id,
-                candidate.c.email == email,
-                attempt.c.state.in_(invite.OPEN_STATES),
+                candidate.c.email.startswith(mailbox),
+                attempt.c.state == AttemptState.INVITED,
             )
         )
         if attempt_id is None:
-            person = Invitee(shown, email)
+            # an address of its own: one address has one open interview at a position
+            person = Invitee(shown, f"{mailbox}.{secrets.token_hex(4)}@fupan.example")
             attempt_id = invite.invite(tx, user, position_id, [person], deadline, mail=False)[0]
     return invite.link_in_hand(settings, attempt_id, deadline)
 
