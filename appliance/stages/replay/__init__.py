@@ -19,7 +19,7 @@ from appliance import documents
 from appliance.audit import log
 from appliance.config import Settings
 from appliance.database import transaction
-from appliance.domain import RecordingState, User
+from appliance.domain import RecordingState, Role, User
 from appliance.errors import ConflictError, DamagedError, GoneError, NotFoundError, VaultLockedError
 from appliance.keyholder.client import Keyholder
 from appliance.people import access
@@ -99,7 +99,8 @@ def open_view(settings: Settings, user: User, recording_id: uuid.UUID) -> View:
 
 
 def view_for(settings: Settings, user: User, view_id: uuid.UUID) -> View:
-    """The person's own open view. Raises NotFoundError for another's, ViewOverError once it has ended."""
+    """The person's own open view. Raises NotFoundError for another's and for a recording that is out of
+    their scope by now, ViewOverError once the view has ended."""
     with transaction("staff", settings) as tx:
         return _view(tx, view_id, user.account_id, user.session_id)
 
@@ -110,6 +111,10 @@ def _view(tx: Connection, view_id: uuid.UUID, account_id: uuid.UUID, session_id:
             replay_view.c.recording_id,
             replay_view.c.lease_until,
             replay_view.c.closed_at,
+            account.c.username,
+            account.c.display_name,
+            account.c.role,
+            account.c.department_id,
             account.c.disabled_at,
             exists()
             .where(session.c.id == uuid.UUID(session_id), session.c.expires_at > datetime.now(UTC))
@@ -120,11 +125,23 @@ def _view(tx: Connection, view_id: uuid.UUID, account_id: uuid.UUID, session_id:
     ).one_or_none()
     if row is None:
         raise NotFoundError
+    role, department = Role(row.role), row.department_id  # as they are now
+    viewer = User(account_id, row.username, row.display_name, role, department, session_id, address="")
+    _check_scope(tx, viewer, view_id, row.recording_id)
     over = row.closed_at is not None or row.lease_until <= datetime.now(UTC)
     if over or row.disabled_at is not None or not row.signed_in:
         _keys.forget(view_id)
         raise ViewOverError
     return View(view_id, row.recording_id, account_id, session_id, row.lease_until)
+
+
+def _check_scope(tx: Connection, viewer: User, view_id: uuid.UUID, recording_id: uuid.UUID) -> None:
+    """A role, department or part that was taken away ends an open replay as well."""
+    try:
+        access.get_recording_for(tx, viewer, recording_id)
+    except NotFoundError:
+        _keys.forget(view_id)
+        raise
 
 
 def record_watched(settings: Settings, view: View, ranges: Sequence[Sequence[int]]) -> View:

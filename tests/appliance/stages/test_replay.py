@@ -114,6 +114,27 @@ def test_who_may_not_see_it_opens_nothing(site: Site, made: uuid.UUID) -> None:
     assert whole(site.settings, replay.open_view(site.settings, interviewer, made))
 
 
+def test_an_open_replay_ends_with_the_access_it_rests_on(
+    site: Site, made: uuid.UUID, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(replay, "RECHECK_SECONDS", -1.0)
+    interviewer = factory.make_user(site.settings, Role.INTERVIEWER, site.department)
+    site.sign_in(interviewer)
+    with transaction("staff", site.settings) as tx:
+        tx.execute(assignment.insert().values(attempt_id=made, account_id=interviewer.account_id))
+    opened = replay.open_view(site.settings, interviewer, made)
+    with replay.open_track(site.settings, opened, "camera") as file:
+        assert file.read(0, 1)
+        with transaction("staff", site.settings) as tx:
+            tx.execute(delete(assignment).where(assignment.c.attempt_id == made))
+        with pytest.raises(NotFoundError):
+            file.read(0, 1)
+    with pytest.raises(NotFoundError):
+        replay.view_for(site.settings, interviewer, opened.id)
+    with pytest.raises(NotFoundError):
+        replay.record_watched(site.settings, opened, [[0, 1000]])
+
+
 def test_what_is_not_sealed_cannot_be_opened(site: Site) -> None:
     made = site.finished(list(recorded()))
     with pytest.raises(replay.NotSealedError):
