@@ -52,7 +52,7 @@ def _gunicorn(
         "-m",
         "gunicorn",
         f"--bind={address.listen(port)}",
-        "--worker-class=gthread",
+        "--worker-class=webui.serving.PatientWorker",
         f"--workers={workers}",
         f"--threads={threads}",
         f"--keep-alive={KEEP_ALIVE}",
