@@ -23,25 +23,35 @@ from appliance.people.roles import Permission, allowed
 from appliance.tables import assignment, attempt, position, recording
 
 
+class OutOfScopeError(NotFoundError):
+    """The NotFoundError of this module: it says what was asked for, so that the refusal can be logged."""
+
+    def __init__(self, object_type: str, object_id: uuid.UUID) -> None:
+        super().__init__()
+        self.object_type, self.object_id = object_type, object_id
+
+
 def get_position_for(
     tx: Connection, user: User, position_id: uuid.UUID, permission: Permission = Permission.POSITION_READ
 ) -> Row[Any]:
     """All columns of `position`. Raises NotFoundError."""
-    return _one(tx, _positions(user, permission).where(position.c.id == position_id))
+    return _one(tx, _positions(user, permission).where(position.c.id == position_id), "position", position_id)
 
 
 def get_attempt_for(
     tx: Connection, user: User, attempt_id: uuid.UUID, permission: Permission = Permission.CANDIDATE_READ
 ) -> Row[Any]:
     """All columns of `attempt`, and `department_id`. Raises NotFoundError."""
-    return _one(tx, _attempts(user, permission).where(attempt.c.id == attempt_id))
+    return _one(tx, _attempts(user, permission).where(attempt.c.id == attempt_id), "attempt", attempt_id)
 
 
 def get_recording_for(
     tx: Connection, user: User, recording_id: uuid.UUID, permission: Permission = Permission.RECORDING_REPLAY
 ) -> Row[Any]:
     """All columns of `recording`, and `department_id`. Raises NotFoundError."""
-    return _one(tx, _recordings(user, permission).where(recording.c.id == recording_id))
+    return _one(
+        tx, _recordings(user, permission).where(recording.c.id == recording_id), "recording", recording_id
+    )
 
 
 def list_positions_for(
@@ -110,8 +120,8 @@ def _recordings(user: User, permission: Permission) -> Select[Any]:
     )
 
 
-def _one(tx: Connection, statement: Select[Any]) -> Row[Any]:
+def _one(tx: Connection, statement: Select[Any], object_type: str, object_id: uuid.UUID) -> Row[Any]:
     row = tx.execute(statement).one_or_none()
     if row is None:
-        raise NotFoundError()
+        raise OutOfScopeError(object_type, object_id)
     return row

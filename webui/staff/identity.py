@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from flask import Flask, Response, request
+from flask import Flask, Response, current_app, request
 
 from appliance.audit import log
 from appliance.config import Settings
 from appliance.domain import User
+from appliance.errors import AuditUnavailableError
 from appliance.people import sessions
+from appliance.people.access import OutOfScopeError
 from appliance.people.roles import Permission
+from webui import errors
+from webui.auth import current_user
 
 
 class Identity:
@@ -57,8 +61,26 @@ class Identity:
 
 
 def install(app: Flask) -> None:
-    """Give the app its identity."""
+    """Give the app its identity, and its log the refusals of single objects."""
     app.extensions["fupan_identity"] = Identity(app.extensions["fupan_settings"])
+    app.register_error_handler(OutOfScopeError, _refuse_object)
+
+
+def _refuse_object(error: OutOfScopeError) -> Response:
+    """Unknown and forbidden take this same way, after the refused transaction has ended."""
+    identity: Identity = current_app.extensions["fupan_identity"]
+    try:
+        log.denied(
+            log.Action.ACCESS_DENIED,
+            log.Actor.of(current_user()),
+            error.object_type,
+            error.object_id,
+            "not in scope",
+            settings=identity.settings,
+        )
+    except AuditUnavailableError as unavailable:
+        return errors.answer(unavailable)
+    return errors.answer(error)
 
 
 def address() -> str:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from appliance.audit.log import Actor
+import uuid
+
+from appliance.audit.log import Action, Actor
 from appliance.database import transaction
 from appliance.domain import Role
 from appliance.people import accounts, sessions
+from tests.support import factory
 from tests.support.desk import Desk, post
 
 
@@ -91,3 +94,15 @@ def test_the_cookie_is_out_of_reach(desk: Desk) -> None:
     cookie = answer.headers["Set-Cookie"]
     assert "HttpOnly" in cookie
     assert "SameSite=Lax" in cookie
+
+
+def test_a_refused_object_is_on_the_log_whether_it_exists_or_not(desk: Desk) -> None:
+    elsewhere = factory.make_department(desk.settings)
+    theirs = factory.make_attempt(desk.settings, elsewhere, factory.make_position(desk.settings, elsewhere))
+    browser = desk.client(Role.DEPARTMENT_HEAD)
+    answers = set()
+    for asked in (theirs, uuid.uuid4()):
+        answer = post(browser, f"/recordings/{asked}/views")
+        answers.add((answer.status_code, "not yours to see" in answer.text))
+        assert desk.site.actions("recording", asked) == [Action.ACCESS_DENIED]
+    assert answers == {(404, True)}
