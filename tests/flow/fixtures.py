@@ -76,11 +76,16 @@ class Told:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """FUPAN_FLOW_POSTGRES=debian|embedded tells only the part of the story that runs on that database."""
-    other = {"debian": "embedded", "embedded": "debian"}.get(os.environ.get("FUPAN_FLOW_POSTGRES", ""))
-    left_out = [item for item in items if other in getattr(item, "fixturenames", ())]
-    if left_out:
-        config.hook.pytest_deselected(items=left_out)
-        items[:] = [item for item in items if item not in left_out]
+    told = os.environ.get("FUPAN_FLOW_POSTGRES")
+    if told not in ("debian", "embedded"):
+        return
+    left_out = [item for item in items if ("embedded" in _fixtures(item)) != (told == "embedded")]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if item not in left_out]
+
+
+def _fixtures(item: pytest.Item) -> tuple[str, ...]:
+    return tuple(getattr(item, "fixturenames", ()))
 
 
 @pytest.fixture(scope="session")

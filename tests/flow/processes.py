@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import signal
 import time
 import xmlrpc.client
 from collections.abc import Callable, Iterator
@@ -92,16 +93,18 @@ def pid(product: Product, name: str) -> int:
 
 @contextlib.contextmanager
 def without_database(product: Product, installation: Path | None) -> Iterator[None]:
-    """For a while PostgreSQL is down."""
+    """For a while PostgreSQL is down, and `fupan run`, which would start it again, is held."""
     layout = Layout(product.data)
     account = accounts.unprivileged() if os.geteuid() == 0 else Account.current()
     server = EmbeddedPostgres(layout.postgres, account, installation)
-    server.stop()
+    product.process.send_signal(signal.SIGSTOP)
     try:
+        server.stop()
         yield
     finally:
         passwords = json.loads((layout.secrets / "database.json").read_text())
         server.start(passwords["superuser"])
+        product.process.send_signal(signal.SIGCONT)
 
 
 def children_of(process: int, command: bytes) -> list[int]:

@@ -2,14 +2,29 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from appliance.tables import attempt, track
 from tests.flow import measure
 from tests.flow.camera import devices
-from tests.flow.desk import Desk
-from tests.flow.fixtures import OUTAGE, QUESTIONS, Hired, Told, arrived, speech, tell_anna
+from tests.flow.desk import Desk, browser, in_a_week
+from tests.flow.fixtures import (
+    LEAD,
+    OUTAGE,
+    QUESTIONS,
+    SHARING,
+    Hired,
+    Told,
+    arrived,
+    speech,
+    tell_anna,
+)
+from tests.flow.relay import Relay
 from tests.flow.rows import rows
+from tests.flow.sitting import Sitting
+from tests.support import story
 from tests.support.product import Product
 
 BUSY = 1.5  # runnable tasks for each core above which a browser cannot be expected to film every frame
@@ -109,10 +124,10 @@ def test_the_screen_is_a_second_track_on_the_same_clock(debian: Product, ming: T
 
 @pytest.mark.long
 def test_thirty_seconds_without_a_network_leave_no_gap(
-    debian: Product, hired: Hired, recruiter: Desk, relay, folder, person
+    debian: Product, hired: Hired, recruiter: Desk, relay: Relay, folder: Path, person: Path
 ) -> None:
-    form = {"people": "Olga, olga@example.com", "deadline": "2099-01-01"}
-    recruiter.post(f"{hired.english}/invitations", form=form)
+    form = {"people": "Olga, olga@example.com", "deadline": in_a_week()}
+    assert recruiter.post(f"{hired.english}/invitations", form=form).status == 200
     fed = devices(folder / "olga", person, speech("en_librispeech_1995-1837-0001.wav"), 20.0)
     olga = tell_anna(debian, relay.link_to("olga@example.com"), fed, folder / "olga", 30.0)
     [seconds] = olga.seconds
@@ -120,3 +135,35 @@ def test_thirty_seconds_without_a_network_leave_no_gap(
     pauses = measure.largest_pauses(recruiter.track(recruiter.open_view(olga.recording)))
     assert max(pauses.values()) <= STATED_MS or olga.load > BUSY, pauses
     assert olga.sitting.moments["waited"] >= 14
+
+
+@pytest.mark.long
+def test_ten_minutes_of_camera_and_screen_with_four_of_them_offline(
+    debian: Product, hired: Hired, recruiter: Desk, relay: Relay, folder: Path, person: Path
+) -> None:
+    form = {"people": "Long, long@example.com", "deadline": in_a_week()}
+    assert recruiter.post(f"{hired.mandarin}/invitations", form=form).status == 200
+    fed = devices(folder / "long", person, speech("zh_funasr_example.wav"), LEAD)
+    with browser(folder / "long" / "profile", *fed.arguments, SHARING, locale="zh-CN") as context:
+        page, board = context.pages[0], context.new_page()
+        board.goto("data:text/html,<title>Whiteboard</title><h1>Shared</h1>")
+        page.bring_to_front()
+        sitting = Sitting(page, relay.link_to("long@example.com"))
+        sitting.check_in()
+        page.click("#share-screen")
+        page.wait_for_selector("#screen-on:not([hidden])")
+        page.wait_for_timeout(180_000)
+        context.set_offline(True)
+        page.wait_for_timeout(240_000)
+        assert sitting.waiting() >= 115
+        assert sitting.waiting("screen") >= 115
+        context.set_offline(False)
+        page.wait_for_timeout(182_000)
+        sitting.all_saved()
+        sitting.finish()
+        [seconds] = sitting.camera_seconds()
+    report = story.wait_for_report(debian.settings, sitting.recording, 600)
+    lengths = {each["name"]: each["duration_ms"] / 1000 for each in report.tracks}
+    assert abs(lengths["camera"] - seconds) <= 0.2
+    assert min(lengths.values()) >= 599
+    assert [gap for gap in report.gaps if gap[1] - gap[0] > 1000] == []
