@@ -17,7 +17,7 @@ logger = logging.getLogger("fupan.web")
 HERE = Path(__file__).parent
 STAFF_DEVICES = "camera=(), microphone=(), display-capture=(), geolocation=(), payment=(), usb=()"
 ROOM_DEVICES = "camera=(self), microphone=(self), display-capture=(self), geolocation=(), payment=(), usb=()"
-FORMS = frozenset({"application/x-www-form-urlencoded", "multipart/form-data"})
+FORM = "application/x-www-form-urlencoded"
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; "
     "media-src 'self' blob:; connect-src 'self'; font-src 'self'; worker-src 'self'; manifest-src 'self'; "
@@ -50,6 +50,7 @@ def base_app(
     app.jinja_options = {"trim_blocks": True, "lstrip_blocks": True}
     app.before_request(_number_the_request)
     app.after_request(lambda response: _secure(response, devices, settings.staff_url.startswith("https:")))
+    app.before_request(_refuse_multipart)
     app.before_request(_refuse_nul)
     auth.install(app)
     i18n.install(app, settings.language, cookie=language_cookie)
@@ -64,10 +65,16 @@ def _number_the_request() -> None:
     g.user = None
 
 
+def _refuse_multipart() -> None:
+    """No form of ours sends files, and parsing one would write its parts to the disk."""
+    if request.mimetype.startswith("multipart/"):
+        raise errors.MediaTypeError()
+
+
 def _refuse_nul() -> None:
     """No text of ours holds the NUL character, and PostgreSQL takes none."""
     fields = [*request.args.values(), *(request.view_args or {}).values()]
-    if request.mimetype in FORMS:
+    if request.mimetype == FORM:
         fields += [text for values in request.form.listvalues() for text in values]
     if any("\x00" in text for text in fields if isinstance(text, str)):
         raise errors.BadRequestError()

@@ -39,6 +39,13 @@ class BadRequestError(FupanError):
     message = "The request could not be read. Nothing was changed. Go back and try again."
 
 
+class MediaTypeError(FupanError):
+    """The body is of a kind that no page sends."""
+
+    status, code = 415, "media_type"
+    message = "The request could not be read. Nothing was changed. Go back and try again."
+
+
 def install(app: Flask) -> None:
     """Register the handlers."""
     app.register_error_handler(FupanError, answer)
@@ -94,6 +101,7 @@ def _title(status: int) -> str:
         409: _("It has changed"),
         410: _("This is over"),
         413: _("Too large"),
+        415: _("This request could not be read"),
         416: _("No such part"),
         422: _("Please check"),
         502: _("A file is damaged"),

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
-from flask import Flask
+from flask import Flask, request
 
 from appliance.config import Database, Settings
 from appliance.errors import NotFoundError
@@ -45,6 +45,21 @@ def test_every_answer_is_under_a_strict_policy(app: Flask) -> None:
         assert headers["X-Content-Type-Options"] == "nosniff"
         assert re.fullmatch("[0-9a-f]{12}", headers["X-Request-ID"])
     assert app.test_client().get("/nowhere").headers["Cache-Control"] == "no-store"
+
+
+def test_a_multipart_body_is_refused_before_anything_reads_it(app: Flask) -> None:
+    asked: list[str] = []
+    app.add_url_rule(
+        "/form",
+        "form",
+        auth.public(lambda: asked.append(request.form.get("a", "")) or "taken"),
+        methods=["POST"],
+    )
+    browser = app.test_client()
+    refused = browser.post("/form", data={"a": "b"}, content_type="multipart/form-data")
+    assert (refused.status_code, asked) == (415, [])
+    assert browser.post("/form", data={"a": "b"}).status_code == 200
+    assert asked == ["b"]
 
 
 @pytest.mark.parametrize("template", sorted(TEMPLATES.rglob("*.html")), ids=lambda path: path.name)
