@@ -30,7 +30,7 @@ def ensure(folder: Path, names: list[str]) -> Certificate:
     """The certificate for `names` (host names or IP addresses) in `folder`, made anew when it does not
     cover them or has less than 30 days left."""
     paths = folder / "tls.crt", folder / "tls.key"
-    kept = _load(paths[0]) if all(path.exists() for path in paths) else None
+    kept = _load(*paths) if all(path.exists() for path in paths) else None
     if kept is None or not _fits(kept, names):
         kept = _make(*paths, names)
     digest = kept.fingerprint(hashes.SHA256()).hex().upper()
@@ -43,11 +43,14 @@ def existing(folder: Path) -> Path | None:
     return path if path.exists() else None
 
 
-def _load(path: Path) -> x509.Certificate | None:
+def _load(certificate_path: Path, key_path: Path) -> x509.Certificate | None:
+    """The certificate, if the key beside it is its own: a crash between two writes leaves another's."""
     try:
-        return x509.load_pem_x509_certificate(path.read_bytes())
+        certificate = x509.load_pem_x509_certificate(certificate_path.read_bytes())
+        key = serialization.load_pem_private_key(key_path.read_bytes(), None)
     except ValueError:
         return None
+    return certificate if key.public_key() == certificate.public_key() else None
 
 
 def _fits(certificate: x509.Certificate, names: list[str]) -> bool:
@@ -83,7 +86,16 @@ def _make(certificate_path: Path, key_path: Path, names: list[str]) -> x509.Cert
     private = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
-    with os.fdopen(os.open(key_path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-        file.write(private)
-    certificate_path.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    _write(key_path, private)
+    _write(certificate_path, certificate.public_bytes(serialization.Encoding.PEM))
     return certificate
+
+
+def _write(path: Path, data: bytes) -> None:
+    """Whole or not at all, and readable by its owner alone."""
+    unfinished = path.with_name(path.name + ".unfinished")
+    with os.fdopen(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    unfinished.replace(path)

@@ -199,6 +199,24 @@ class TestCertificate:
         assert certificate.ensure(folder, ["10.0.0.6"]).fingerprint != first.fingerprint
         assert first.key.stat().st_mode & 0o077 == 0
 
+    def test_a_pair_that_a_crash_left_unfitting_is_made_anew(
+        self, folder: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        certificate.ensure(folder, ["localhost"])
+        whole = Path.replace
+
+        def crash(self: Path, target: Path) -> Path:
+            if target.name == "tls.crt":
+                raise KeyboardInterrupt
+            return whole(self, target)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(Path, "replace", crash)
+            with pytest.raises(KeyboardInterrupt):
+                certificate.ensure(folder, ["10.0.0.7"])
+        made = certificate.ensure(folder, ["localhost"])
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(made.certificate, made.key)
+
     def test_openssl_takes_the_pair(self, folder: Path) -> None:
         made = certificate.ensure(folder, ["localhost"])
         ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(made.certificate, made.key)
