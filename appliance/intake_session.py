@@ -104,6 +104,14 @@ def decode_base64(text: object, what: str, length: int | None = None) -> bytes:
     return data
 
 
+def utf8(text: str, what: str) -> bytes:
+    """Bytes of a JSON string. Half a surrogate pair raises BadRequestFieldError."""
+    try:
+        return text.encode()
+    except UnicodeEncodeError as error:
+        raise BadRequestFieldError(what=what) from error
+
+
 def verify_browser_signature(browser_key: bytes, message: bytes, signature: bytes) -> None:
     """ECDSA P-256 with SHA-256, signature as r‖s (64 bytes). Raises BadSignatureError."""
     verify_by_browser(browser_key, signature, message, BadSignatureError())
@@ -129,7 +137,7 @@ def signed_statement(session: IntakeSession, request: dict[str, Any], expected_t
     if not isinstance(text, str) or len(text) > MAX_STATEMENT_CHARS:
         raise BadRequestFieldError(what="statement")
     signature = decode_base64(request.get("signature"), "signature", 64)
-    verify_browser_signature(session.binding.browser_key, text.encode(), signature)
+    verify_browser_signature(session.binding.browser_key, utf8(text, "statement"), signature)
     try:
         statement = json.loads(text)
     except (ValueError, RecursionError) as error:

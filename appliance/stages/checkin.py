@@ -28,6 +28,7 @@ from appliance.intake_session import (
     only_numbers,
     signed_statement,
     token_digest,
+    utf8,
     verify_browser_signature,
 )
 from appliance.intake_state import AttemptState, RecordKind
@@ -64,6 +65,7 @@ def begin(
     page = request.get("page")
     if not isinstance(page, str) or not 1 <= len(page) <= 64:
         raise BadRequestFieldError(what="page")
+    utf8(page, "page")
     signature = decode_base64(request.get("signature"), "signature", 64)
     verify_browser_signature(key, begin_message(recording, page), signature)
     token = secrets.token_urlsafe(TOKEN_BYTES)

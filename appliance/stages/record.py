@@ -297,6 +297,7 @@ def _listed_epochs(statement: dict[str, Any]) -> list[dict[str, Any]]:
         sound = (
             isinstance(epoch, dict)
             and set(epoch) == {"track", "epoch", "chunks", "digest"}
+            and isinstance(epoch["track"], str)
             and epoch["track"] in set(TrackKind)
             and isinstance(epoch["epoch"], str)
             and isinstance(epoch["chunks"], int)
