@@ -55,6 +55,8 @@ TAG_BYTES = 16
 BODY_OVERHEAD = MAX_OPENING_BYTES + TAG_BYTES
 # Below the floor no new recording begins; running ones may use most of what is left.
 RUNNING_FLOOR_SHARE = 8
+# How far a candidate's clock may be ahead of ours when the two say what came first.
+CLOCK_SLACK_SECONDS = 10
 
 
 @dataclass(frozen=True)
@@ -138,7 +140,7 @@ def put_chunk(
     journal = folder.journal(session.recording, place.track, packet.limits.bytes)
     if opening.sha256 not in admitted:
         if place.epoch.hex() not in journal.state():
-            _admit_epoch(folder, session, floor_bytes)
+            _admit_epoch(folder, session, opening, floor_bytes)
         admitted.add(opening.sha256)
     full = _no_room(folder, session, len(body), floor_bytes)
     if full is not None and not _has_arrived(journal, place, digest):
@@ -191,9 +193,10 @@ def _checked_opening(session: IntakeSession, place: ChunkPlace, body: bytes, adm
     return opening
 
 
-def _admit_epoch(folder: IntakeFolder, session: IntakeSession, floor_bytes: int) -> None:
-    """A new epoch is taken from the newest browser only, within the packet's number of epochs."""
-    if session.superseded:
+def _admit_epoch(folder: IntakeFolder, session: IntakeSession, opening: Opening, floor_bytes: int) -> None:
+    """A new epoch is taken from the newest browser, and from an earlier one if it waited since before the
+    newer link; always within the packet's number of epochs."""
+    if session.superseded and not _opened_in_time(folder, session, opening):
         raise SupersededError
     if not session.state.consent.get(ConsentPurpose.RECORD):
         raise ConsentMissingError
@@ -204,6 +207,14 @@ def _admit_epoch(folder: IntakeFolder, session: IntakeSession, floor_bytes: int)
         raise TooManyEpochsError(limit=limits.epochs)
     if epochs == 0 and folder.free_bytes() < floor_bytes:
         raise IntakeFullError
+
+
+def _opened_in_time(folder: IntakeFolder, session: IntakeSession, opening: Opening) -> bool:
+    """Whether the signed clock of an epoch stands before the packet that ended this browser's binding."""
+    packets = folder.packets(session.recording)
+    next_generation = min(each for each in packets if each > session.binding.generation)
+    ended = packets[next_generation].issued.timestamp() + CLOCK_SLACK_SECONDS
+    return opening.clock.wall_ms <= ended * 1000
 
 
 def _no_room(folder: IntakeFolder, session: IntakeSession, size: int, floor_bytes: int) -> FupanError | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -116,7 +117,10 @@ def test_a_fresh_link_moves_the_interview_and_still_takes_what_waits(
     assert first.put(epoch, epoch.chunk(b"one"))[0] == 201
     _, secret = site.reinvite(packet)
     assert first.put(epoch, epoch.chunk(b"two"))[0] == 201
-    fresh = first.epoch()
+    waiting = first.epoch("events")
+    assert first.put(waiting, waiting.chunk(b"opened before the fresh link"))[0] == 201
+    clock = epoch.writer.opening.clock
+    fresh = first.epoch(clock=replace(clock, wall_ms=clock.wall_ms + 60_000))
     status, answer = first.put(fresh, fresh.chunk(b"new epoch"))
     assert (status, answer["code"]) == (409, "superseded")
     assert first.api("POST", "/questions/1/open")[1]["code"] == "superseded"
