@@ -106,6 +106,7 @@ def test_withdrawing_cancels_what_is_queued(
     assert slow.finish(clip)[0] == 200
     worker = processes.pid(debian, "worker")
     processes.until(lambda: story.result(debian.settings, slow.recording).analysis == AnalysisState.RUNNING)
+    processes.until(lambda: bool(processes.children_of(worker, b"analysis")))
     [child] = processes.children_of(worker, b"analysis")
     os.kill(child, signal.SIGSTOP)  # the one analysis that runs takes its time
     try:
