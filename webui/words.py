@@ -147,6 +147,7 @@ def _reasons_of_people() -> dict[str, str]:
         "role changed": _("the role was changed"),
         "password changed": _("the password was changed"),
         "account disabled": _("the account was disabled"),
+        "not in scope": _("not within what this person may see"),
     }
 
 

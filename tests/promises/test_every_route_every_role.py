@@ -76,7 +76,9 @@ def test_every_role_is_answered_as_its_permissions_say(
                 answer = browser.open(path, method=method, headers=SAME_ORIGIN)
                 asked += 1
                 if allowed(role, permission):
-                    assert refusals(desk) == before, (role, rule)
+                    # What the address names does not exist: asking for it may be a refusal on the record.
+                    recorded = refusals(desk) - before
+                    assert recorded == 0 or (recorded, answer.status_code) == (1, 404), (role, rule)
                     assert answer.status_code in (200, 303, 404, 409, 410, 415, 422), (role, rule)
                 else:
                     refused += 1
