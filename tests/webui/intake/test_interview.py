@@ -180,9 +180,7 @@ def test_the_probe_reads_and_forgets(begun: Begun, site: IntakeSite) -> None:
     assert site.folder.recorded_bytes(candidate.recording) == 0
 
 
-def test_the_page_speaks_the_asked_language_and_carries_no_cookie(
-    client: FlaskClient, begun: Begun
-) -> None:
+def test_the_page_speaks_the_asked_language_and_carries_no_cookie(client: FlaskClient, begun: Begun) -> None:
     candidate = begun()
     response = client.get(f"/i/{candidate.recording}")
     assert 'lang="en"' in response.text
