@@ -170,7 +170,13 @@ class AttemptColumns(TypedColumns):
 
 
 attempt = Table(
-    "attempt", metadata, AttemptColumns, UniqueConstraint("position_id", "candidate_id", "number")
+    "attempt",
+    metadata,
+    AttemptColumns,
+    UniqueConstraint("position_id", "candidate_id", "number"),
+    Index("attempt_newest", "created_at", "id"),
+    Index("attempt_running", "deadline", postgresql_where=text("state IN ('checked_in', 'recording')")),
+    Index("attempt_expired", "deadline", postgresql_where=text("state = 'expired'")),
 )
 
 
@@ -250,7 +256,13 @@ class RecordingColumns(TypedColumns):
     gaps: Named[list[Any]] = Column(JSONB, nullable=False, server_default="[]")
 
 
-recording = Table("recording", metadata, RecordingColumns)
+recording = Table(
+    "recording",
+    metadata,
+    RecordingColumns,
+    Index("recording_unsealed", "state", postgresql_where=text("state <> 'sealed'")),
+    Index("recording_sealed_at", "sealed_at"),
+)
 
 
 class TrackColumns(TypedColumns):
@@ -301,7 +313,12 @@ class AnalysisColumns(TypedColumns):
     figures: Named[dict[str, Any]] = Column(JSONB, nullable=False, server_default="{}")
 
 
-analysis = Table("analysis", metadata, AnalysisColumns)
+analysis = Table(
+    "analysis",
+    metadata,
+    AnalysisColumns,
+    Index("analysis_unfinished", "state", postgresql_where=text("state IN ('queued', 'running', 'failed')")),
+)
 
 
 class ReplayViewColumns(TypedColumns):

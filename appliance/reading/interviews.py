@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, FromClause, Row, Select, func, or_, select
+from sqlalchemy import Column, ColumnElement, Connection, FromClause, Row, Select, func, or_, select
 
 from appliance.domain import AttemptState, Question, User
 from appliance.people.access import attempts_of, positions_of
-from appliance.reading.paging import Page, like, page_of
+from appliance.reading.paging import Page, like, page_of, within
 from appliance.tables import analysis, attempt, candidate, department, position, question, recording
 
 OPEN_STATES = (AttemptState.INVITED, AttemptState.CHECKED_IN, AttemptState.RECORDING)
@@ -63,7 +64,7 @@ class AttemptFilter:
     position_id: uuid.UUID | None = None
 
 
-SORTS: dict[str, ColumnElement[Any]] = {
+SORTS: dict[str, Column[Any]] = {
     "name": candidate.c.name,
     "position": position.c.title,
     "state": attempt.c.state,
@@ -140,12 +141,31 @@ def attempts(
     descending: bool = True,
     number: int = 1,
     size: int = 50,
+    counted: Mapping[str, int] | None = None,
 ) -> Page[AttemptRow]:
-    """Attempts in the person's scope; an unknown `sort` counts as "invited"."""
+    """Attempts in the person's scope; an unknown `sort` counts as "invited".
+
+    `counted` is what `states` says of the same filter, where the caller has it.
+    """
+    if counted is None:
+        counted = states(tx, user, wanted)
+    total = counted.get(wanted.state, 0) if wanted.state else sum(counted.values())
+    number, size = within(total, number, size)
     column = SORTS.get(sort, SORTS["invited"])
-    order = column.desc().nulls_last() if descending else column.asc().nulls_last()
-    query = rows().where(attempts_of(user), *_conditions(wanted)).order_by(order, attempt.c.id)
-    return page_of(tx, query, number, size, attempt_row)
+    order = [column.desc(), attempt.c.id.desc()] if descending else [column.asc(), attempt.c.id.asc()]
+    if column.nullable:
+        order[0] = order[0].nulls_last()
+    # Which they are first, from no more tables than that takes; what is shown of them after.
+    chosen = tx.scalars(
+        select(attempt.c.id)
+        .select_from(_joined_for(wanted, column))
+        .where(attempts_of(user), *_conditions(wanted))
+        .order_by(*order)
+        .limit(size)
+        .offset((number - 1) * size)
+    ).all()
+    found = tx.execute(rows().where(attempt.c.id.in_(chosen)).order_by(*order)) if chosen else ()
+    return Page([attempt_row(row) for row in found], total, number, size)
 
 
 def states(tx: Connection, user: User, wanted: AttemptFilter) -> dict[str, int]:
@@ -153,7 +173,7 @@ def states(tx: Connection, user: User, wanted: AttemptFilter) -> dict[str, int]:
     everywhere = AttemptFilter(wanted.text, "", wanted.position_id)
     query = (
         select(attempt.c.state, func.count())
-        .select_from(joined())
+        .select_from(_joined_for(everywhere))
         .where(attempts_of(user), *_conditions(everywhere))
         .group_by(attempt.c.state)
     )
@@ -168,6 +188,16 @@ def joined() -> FromClause:
         .outerjoin(recording, recording.c.id == attempt.c.id)
         .outerjoin(analysis, analysis.c.recording_id == attempt.c.id)
     )
+
+
+def _joined_for(wanted: AttemptFilter, sort: ColumnElement[Any] | None = None) -> FromClause:
+    """An attempt with its position, and of the rest only what the filter and the order ask for."""
+    tables = attempt.join(position, position.c.id == attempt.c.position_id)
+    if wanted.text or sort is SORTS["name"]:
+        tables = tables.join(candidate, candidate.c.id == attempt.c.candidate_id)
+    if sort is SORTS["length"]:
+        tables = tables.outerjoin(recording, recording.c.id == attempt.c.id)
+    return tables
 
 
 def rows() -> Select[*tuple[Any, ...]]:

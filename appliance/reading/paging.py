@@ -34,12 +34,16 @@ def page_of(
     tx: Connection, query: Select[Any], number: int, size: int, make: Callable[[Row[Any]], T]
 ) -> Page[T]:
     """Run an ordered select for one page; a number past the end gives the last page."""
-    size = min(max(size, 1), LARGEST)
     total = tx.scalar(select(func.count()).select_from(query.order_by(None).subquery())) or 0
-    last = max(1, -(-total // size))
-    number = min(max(number, 1), last)
+    number, size = within(total, number, size)
     rows = tx.execute(query.limit(size).offset((number - 1) * size)).all()
     return Page([make(row) for row in rows], total, number, size)
+
+
+def within(total: int, number: int, size: int) -> tuple[int, int]:
+    """The page's number and size that can be had of `total` rows."""
+    size = min(max(size, 1), LARGEST)
+    return min(max(number, 1), max(1, -(-total // size))), size
 
 
 def like(text: str) -> str:

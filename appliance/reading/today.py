@@ -34,7 +34,13 @@ def today(tx: Connection, user: User, now: dt.datetime) -> Today:
         replay_view.c.recording_id == attempt.c.id, replay_view.c.account_id == user.account_id
     )
     sealed = recording.c.state == RecordingState.SEALED
-    in_analysis = analysis.c.state.in_([AnalysisState.QUEUED, AnalysisState.RUNNING])
+    # Each by what is unfinished, of which there is little, and not by asking every attempt.
+    in_sealing = select(recording.c.id).where(recording.c.state == RecordingState.SEALING)
+    in_analysis = (
+        select(analysis.c.recording_id)
+        .join(recording, recording.c.id == analysis.c.recording_id)
+        .where(sealed, analysis.c.state.in_([AnalysisState.QUEUED, AnalysisState.RUNNING]))
+    )
     being_recorded = attempt.c.state.in_([AttemptState.RECORDING, AttemptState.CHECKED_IN])
     failed_mail = exists(
         select(outgoing_mail.c.id).where(
@@ -49,7 +55,7 @@ def today(tx: Connection, user: User, now: dt.datetime) -> Today:
     ]
     return Today(
         running=_list(tx, user, being_recorded & (attempt.c.deadline > now)),
-        working=_list(tx, user, (recording.c.state == RecordingState.SEALING) | (sealed & in_analysis)),
+        working=_list(tx, user, attempt.c.id.in_(in_sealing.union_all(in_analysis))),
         new=_list(tx, user, sealed & recent & unseen),
         attention=[(why, row) for why, condition in attention for row in _list(tx, user, condition)],
     )

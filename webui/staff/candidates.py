@@ -28,10 +28,10 @@ def index() -> Response:
     query = desk.ListQuery.from_request("invited")
     wanted = _filter()
     with transaction("staff", desk.settings()) as tx:
-        found = interviews.attempts(
-            tx, user, wanted, sort=query.sort, descending=query.descending, number=query.page
-        )
         states = interviews.states(tx, user, wanted)
+        found = interviews.attempts(
+            tx, user, wanted, sort=query.sort, descending=query.descending, number=query.page, counted=states
+        )
         names = interviews.position_names(tx, user)
     return desk.page(
         "staff/candidates.html",

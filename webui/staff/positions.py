@@ -154,10 +154,10 @@ def show(
         known = access.get_position_for(tx, user, position_id)
         asked = interviews.questions(tx, position_id)
         wanted = interviews.AttemptFilter(position_id=position_id)
-        attempts = interviews.attempts(
-            tx, user, wanted, sort=query.sort, descending=query.descending, number=query.page
-        )
         states = interviews.states(tx, user, wanted)
+        attempts = interviews.attempts(
+            tx, user, wanted, sort=query.sort, descending=query.descending, number=query.page, counted=states
+        )
     default = (datetime.now(UTC) + timedelta(days=DEFAULT_DAYS)).date().isoformat()
     return desk.page(
         "staff/position.html",

@@ -91,6 +91,9 @@ CREATE TABLE attempt (
     UNIQUE (position_id, candidate_id, number)
 );
 CREATE INDEX ix_attempt_candidate_id ON attempt (candidate_id);
+CREATE INDEX attempt_newest ON attempt (created_at, id);
+CREATE INDEX attempt_running ON attempt (deadline) WHERE state IN ('checked_in', 'recording');
+CREATE INDEX attempt_expired ON attempt (deadline) WHERE state = 'expired';
 
 CREATE TABLE assignment (
     attempt_id uuid REFERENCES attempt,
@@ -179,6 +182,11 @@ CREATE TABLE analysis (
     finished_at timestamptz,
     figures jsonb NOT NULL DEFAULT '{}'
 );
+
+-- What the desk opens with is little among many that are done.
+CREATE INDEX recording_unsealed ON recording (state) WHERE state <> 'sealed';
+CREATE INDEX recording_sealed_at ON recording (sealed_at);
+CREATE INDEX analysis_unfinished ON analysis (state) WHERE state IN ('queued', 'running', 'failed');
 
 CREATE TABLE outgoing_mail (
     id uuid PRIMARY KEY,
