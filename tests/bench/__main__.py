@@ -41,6 +41,7 @@ def main() -> int:
         _with_a_site(sheet, folder, wanted)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+        found["load_after"] = round(os.getloadavg()[0], 2)
         sheet.write(BUILD / "bench.json", found)
     missed = [figure.name for figure in sheet.figures if figure.result == "miss"]
     goals = sum(figure.result != "-" for figure in sheet.figures)
