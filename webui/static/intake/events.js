@@ -14,8 +14,7 @@ export class EventsTrack {
   /** `room` as for TrackRecorder. */
   constructor(room) {
     this.room = room;
-    const { store, packet, uploader, onStorage } = room;
-    this.committer = new Committer(store, packet.recording, uploader, onStorage);
+    this.committer = new Committer(room);
   }
 
   /** Notes that something happened now, or at `t` (performance.now() ms). */

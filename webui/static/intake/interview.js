@@ -18,7 +18,7 @@ const pause = (milliseconds) => new Promise((resolve) => setTimeout(resolve, mil
 export class Interview {
   #leaving = [];
 
-  /** `room`: {api, store, uploader, packet, pair, page, attempt, onStorage}; `finish` ends the interview. */
+  /** `room`: {api, store, uploader, packet, pair, page, attempt, onStorage, onLost}; `finish` ends the interview. */
   constructor(room, stream, finish) {
     Object.assign(this, { room, stream, finish });
     this.events = new EventsTrack(room);

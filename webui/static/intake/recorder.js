@@ -7,6 +7,7 @@ const KEY_FRAME_MS = 2000;
 // The opening must be committed before start() and hold the moment of start(): so the start is an appointment.
 const LEAD_MS = 150;
 const RETRY_COMMIT_MS = 2000;
+const COMMIT_TRIES = 5;
 
 const VIDEO_TYPES = [
   "video/webm;codecs=vp8,opus",
@@ -38,17 +39,28 @@ async function reportedType(stream, type) {
   return reported;
 }
 
-/** Commits sealed pieces of one epoch in their order; a failed write repeats the same ciphertext. */
+/**
+ * Commits sealed pieces of one epoch in their order; a failed write repeats the same ciphertext.
+ * A piece that cannot be sealed or written is lost alone: it leaves a gap, and the next ones are committed.
+ */
 export class Committer {
   #tail = Promise.resolve();
 
-  constructor(store, recording, uploader, onTrouble) {
-    Object.assign(this, { store, recording, uploader, onTrouble });
+  /** `room` has {store, packet, uploader, onStorage, onLost}; `retryMs` is the wait between two writes. */
+  constructor(room, retryMs = RETRY_COMMIT_MS) {
+    Object.assign(this, { room, retryMs });
   }
 
-  /** `sealing` is the promise of a piece. Resolves once everything up to it is committed. */
+  /** `sealing` is the promise of a piece. Resolves, and never rejects, once everything up to it is settled. */
   add(sealing) {
-    this.#tail = this.#tail.then(async () => this.#commit(await sealing));
+    sealing.catch(() => {}); // it is looked at below, when its turn has come
+    this.#tail = this.#tail.then(async () => {
+      try {
+        await this.#commit(await sealing);
+      } catch (error) {
+        this.room.onLost(error);
+      }
+    });
     return this.#tail;
   }
 
@@ -57,23 +69,26 @@ export class Committer {
     return this.#tail;
   }
 
+  /** A full disk may be freed, so that is waited for; anything else is tried a few times. */
   async #commit(piece) {
+    const { store, packet, uploader, onStorage } = this.room;
     for (let tries = 1; ; tries += 1) {
       try {
-        await this.store.commit(this.recording, piece);
+        await store.commit(packet.recording, piece);
         break;
       } catch (error) {
-        this.onTrouble(error, tries);
-        await new Promise((resolve) => setTimeout(resolve, RETRY_COMMIT_MS));
+        onStorage(error, tries);
+        if (error.name !== "QuotaExceededError" && tries >= COMMIT_TRIES) throw error;
+        await new Promise((resolve) => setTimeout(resolve, this.retryMs));
       }
     }
-    this.onTrouble(null, 0);
-    this.uploader.kick();
+    onStorage(null, 0);
+    uploader.kick();
   }
 }
 
 export class TrackRecorder {
-  /** `room` has {packet, pair, page, store, uploader, onStorage}; `bits` is the video's bits a second. */
+  /** `room` has {packet, pair, page, store, uploader, onStorage, onLost}; `bits` is the video's bits a second. */
   constructor(room, track, stream, bits) {
     Object.assign(this, { room, track, stream, bits });
     this.epoch = null;
@@ -92,8 +107,7 @@ export class TrackRecorder {
       videoKeyFrameIntervalDuration: KEY_FRAME_MS,
     });
     this.startedAt = await this.#openEpoch(mime);
-    const { store, packet, uploader, onStorage } = this.room;
-    this.committer = new Committer(store, packet.recording, uploader, onStorage);
+    this.committer = new Committer(this.room);
     recorder.ondataavailable = (event) => this.#take(event.data);
     recorder.onerror = () => this.onended?.();
     for (const media of this.stream.getTracks()) media.addEventListener("ended", () => this.onended?.());

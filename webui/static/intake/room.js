@@ -68,6 +68,11 @@ async function start() {
   room.onStorage = (error) => {
     find("storage-trouble").hidden = !error;
   };
+  room.onLost = (error) => {
+    console.error(error);
+    find("storage-trouble").hidden = true;
+    find("piece-lost").hidden = false;
+  };
   keepShell();
   const attempt = await room.store.attempt(setup.recording);
   if (attempt?.token) await goOn(attempt);
