@@ -75,6 +75,9 @@ def _saved_strings() -> dict[str, str]:
         "saved_uploading": _("Uploading {n} pieces"),
         "saved_offline": _("Offline since {time}, nothing is lost ({n} pieces wait here)"),
         "saved_refused": _("Uploading has stopped; what you recorded is kept here"),
+        "saved_trouble": _(
+            "This browser cannot read what waits to be sent. It is kept here and tried again."
+        ),
         "status_received": _("Received completely. It is waiting to be sealed in the vault."),
         "status_sealed": _("Received and sealed in the vault. Nobody can change it any more."),
         "analysis_granted": _("You agreed to analysis by programs."),

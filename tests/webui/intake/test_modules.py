@@ -55,3 +55,45 @@ def test_a_piece_that_fails_is_a_gap_and_not_the_end_of_the_track() -> None:
         console.log(JSON.stringify({ stored, lost, last: troubles.at(-1), troubles: troubles.length }));
     """)
     assert result == {"stored": [0, 2, 4], "lost": ["unsealed", "broken"], "last": 0, "troubles": 15}
+
+
+UPLOADER = """
+    const handlers = {};
+    globalThis.addEventListener = (kind, handler) => { handlers[kind] = handler; };
+    const locks = { request: (name, run) => run() };
+    Object.defineProperty(globalThis, "navigator", { value: { locks }, configurable: true });
+    console.error = () => {};
+    const { Uploader } = await load("upload.js");
+    let queue = [];
+    const aside = [];
+    const store = {
+      oldest: async () => queue[0],
+      waiting: async () => queue.length,
+      arrived: async (piece) => { queue = queue.filter((one) => one !== piece); },
+    };
+"""
+
+
+def test_a_failing_database_does_not_end_the_uploading() -> None:
+    result = run(
+        UPLOADER
+        + """
+        queue = [{ n: 0 }, { n: 1 }];
+        let faults = 2;
+        const { oldest } = store;
+        store.oldest = async () => {
+          if (faults-- > 0) throw new DOMException("closing", "InvalidStateError");
+          return oldest();
+        };
+        const sent = [];
+        const uploader = new Uploader({ recording: "r", put: async ({ n }) => sent.push(n) }, store);
+        const troubled = [];
+        uploader.addEventListener("change", () => troubled.push(uploader.state.trouble));
+        uploader.start();
+        await uploader.drained();
+        await new Promise((resolve) => setTimeout(resolve, 10));
+        console.log(JSON.stringify({ sent, troubled: troubled.includes(true), now: uploader.state.trouble }));
+        process.exit();
+    """
+    )
+    assert result == {"sent": [0, 1], "troubled": True, "now": False}

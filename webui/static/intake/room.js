@@ -334,10 +334,12 @@ async function insist(path, values) {
 let settled = 0;
 
 function saySaved() {
-  const { waiting, offlineSince, problem: refused } = room.uploader.state;
+  const { waiting, offlineSince, trouble, problem: refused } = room.uploader.state;
   clearTimeout(settled);
   if (refused) {
     put("stop", say("saved_refused"));
+  } else if (trouble) {
+    put("warn", say("saved_trouble"));
   } else if (offlineSince !== null) {
     put("warn", say("saved_offline", { time: timeOfDay(offlineSince), n: waiting }));
   } else if (waiting === 0) {

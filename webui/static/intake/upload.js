@@ -2,6 +2,7 @@
 
 const FIRST_WAIT_MS = 500;
 const LONGEST_WAIT_MS = 8000;
+const IDLE_MS = 5000;
 // The server will never take these; trying again would only repeat the refusal.
 const FINAL = new Set(["sealed", "expired", "superseded", "token_unknown", "token_missing", "unknown_link"]);
 const unusable = (error) => error.status === 422 && error.code !== "bad_digest";
@@ -15,7 +16,7 @@ export class Uploader extends EventTarget {
     super();
     this.api = api;
     this.store = store;
-    this.state = { waiting: 0, offlineSince: null, problem: "", sent: 0, faults: 0 };
+    this.state = { waiting: 0, offlineSince: null, problem: "", trouble: false, sent: 0, faults: 0 };
     addEventListener("online", () => this.kick());
     addEventListener("offline", () => this.#offline());
   }
@@ -38,15 +39,21 @@ export class Uploader extends EventTarget {
     this.#wake();
   }
 
+  /** Counts what waits. False when this browser's database does not say. */
   async refresh() {
-    this.#change({ waiting: await this.store.waiting(this.api.recording) });
+    try {
+      this.#change({ waiting: await this.store.waiting(this.api.recording) });
+      return true;
+    } catch (error) {
+      this.#unreadable(error);
+      return false;
+    }
   }
 
   /** Resolves when nothing waits; rejects when the server refuses for good. */
   async drained() {
     for (;;) {
-      await this.refresh();
-      if (this.state.waiting === 0) return;
+      if ((await this.refresh()) && this.state.waiting === 0) return;
       if (this.state.problem) throw new Error(this.state.problem);
       await new Promise((resolve) => this.addEventListener("change", resolve, { once: true }));
     }
@@ -61,16 +68,19 @@ export class Uploader extends EventTarget {
     if (this.state.offlineSince === null) this.#change({ offlineSince: Date.now() });
   }
 
+  /** The database failed, not the server: the pieces stay and the loop comes back to them. */
+  #unreadable(error) {
+    console.error(error);
+    this.#change({ trouble: true });
+  }
+
   async #loop() {
     let wait = FIRST_WAIT_MS;
     while (!this.#stopped) {
-      const piece = await this.store.oldest(this.api.recording);
-      if (!piece) {
-        await this.#pause(5000);
-        continue;
-      }
-      const outcome = await this.#send(piece);
-      if (outcome === "sent") {
+      const outcome = await this.#step();
+      if (outcome === "idle") {
+        await this.#pause(IDLE_MS);
+      } else if (outcome === "sent") {
         wait = FIRST_WAIT_MS;
       } else if (outcome === "stop") {
         return;
@@ -78,6 +88,19 @@ export class Uploader extends EventTarget {
         await this.#pause(Math.max(outcome * 1000, wait * (0.5 + Math.random())));
         wait = Math.min(wait * 2, LONGEST_WAIT_MS);
       }
+    }
+  }
+
+  /** "idle" when nothing waits, "sent", "stop", or the seconds to wait at least. */
+  async #step() {
+    try {
+      const piece = await this.store.oldest(this.api.recording);
+      const outcome = piece ? await this.#send(piece) : "idle";
+      if (this.state.trouble) this.#change({ trouble: false });
+      return outcome;
+    } catch (error) {
+      this.#unreadable(error);
+      return 0;
     }
   }
 
