@@ -78,6 +78,10 @@ def _saved_strings() -> dict[str, str]:
         "saved_trouble": _(
             "This browser cannot read what waits to be sent. It is kept here and tried again."
         ),
+        "saved_aside": _(
+            "A part recorded here was not taken and is kept in this browser; "
+            "please tell the person who invited you"
+        ),
         "status_received": _("Received completely. It is waiting to be sealed in the vault."),
         "status_sealed": _("Received and sealed in the vault. Nobody can change it any more."),
         "analysis_granted": _("You agreed to analysis by programs."),

@@ -97,3 +97,27 @@ def test_a_failing_database_does_not_end_the_uploading() -> None:
     """
     )
     assert result == {"sent": [0, 1], "troubled": True, "now": False}
+
+
+def test_a_superseded_epoch_is_set_aside_and_the_rest_is_sent() -> None:
+    result = run(
+        UPLOADER
+        + """
+        queue = ["new", "old", "new", "old"].map((epoch, n) => ({ epoch, n }));
+        store.setEpochAside = async ({ epoch }) => {
+          aside.push(epoch);
+          queue = queue.filter((one) => one.epoch !== epoch);
+        };
+        const sent = [];
+        const put = async ({ epoch, n }) => {
+          if (epoch === "new") throw Object.assign(new Error(), { status: 409, code: "superseded" });
+          sent.push(n);
+        };
+        const uploader = new Uploader({ recording: "r", put }, store);
+        uploader.start();
+        await uploader.drained();
+        console.log(JSON.stringify({ sent, aside, faults: uploader.state.faults }));
+        process.exit();
+    """
+    )
+    assert result == {"sent": [1, 3], "aside": ["new"], "faults": 1}

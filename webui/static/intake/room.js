@@ -334,7 +334,7 @@ async function insist(path, values) {
 let settled = 0;
 
 function saySaved() {
-  const { waiting, offlineSince, trouble, problem: refused } = room.uploader.state;
+  const { waiting, offlineSince, trouble, faults, problem: refused } = room.uploader.state;
   clearTimeout(settled);
   if (refused) {
     put("stop", say("saved_refused"));
@@ -343,7 +343,8 @@ function saySaved() {
   } else if (offlineSince !== null) {
     put("warn", say("saved_offline", { time: timeOfDay(offlineSince), n: waiting }));
   } else if (waiting === 0) {
-    put("safe", say("saved"));
+    if (faults) put("warn", say("saved_aside"));
+    else put("safe", say("saved"));
   } else {
     // A piece that is on its way for a moment only is not worth a word.
     settled = setTimeout(() => put("busy", say("saved_uploading", { n: waiting })), SETTLED_MS);

@@ -82,6 +82,19 @@ export class Store {
     await transaction.done;
   }
 
+  /** The server takes nothing of this piece's epoch: keep what waits of it, out of the queue. */
+  async setEpochAside({ recording, track, epoch }) {
+    const transaction = this.db.transaction(["chunks", "refused"], "readwrite", STRICT);
+    const refused = transaction.objectStore("refused");
+    for await (const cursor of transaction.objectStore("chunks").index("recording").iterate(recording)) {
+      const { order, ...piece } = cursor.value;
+      if (piece.track !== track || piece.epoch !== epoch) continue;
+      refused.add(piece);
+      cursor.delete();
+    }
+    await transaction.done;
+  }
+
   /** What finish lists: for each epoch its count and the digest over its pieces' digests. */
   async listed(recording) {
     const range = IDBKeyRange.bound([recording], [recording, []]);

@@ -4,7 +4,7 @@ const FIRST_WAIT_MS = 500;
 const LONGEST_WAIT_MS = 8000;
 const IDLE_MS = 5000;
 // The server will never take these; trying again would only repeat the refusal.
-const FINAL = new Set(["sealed", "expired", "superseded", "token_unknown", "token_missing", "unknown_link"]);
+const FINAL = new Set(["sealed", "expired", "token_unknown", "token_missing", "unknown_link"]);
 const unusable = (error) => error.status === 422 && error.code !== "bad_digest";
 const LIMITS = new Set(["recording_too_large", "too_many_epochs"]);
 
@@ -112,6 +112,12 @@ export class Uploader extends EventTarget {
       if (FINAL.has(error.code) || LIMITS.has(error.code)) {
         this.#change({ problem: error.code });
         return "stop";
+      }
+      if (error.code === "superseded") {
+        // Only new epochs are refused so: this one stays here, what was begun before is still taken.
+        this.#change({ faults: this.state.faults + 1 });
+        await this.store.setEpochAside(piece);
+        return this.#sent();
       }
       const fault = error.code === "different_chunk" || error.code === "chunk_too_large" || unusable(error);
       if (!fault) {
