@@ -121,3 +121,34 @@ def test_a_superseded_epoch_is_set_aside_and_the_rest_is_sent() -> None:
     """
     )
     assert result == {"sent": [1, 3], "aside": ["new"], "faults": 1}
+
+
+def test_the_list_ends_each_epoch_at_its_last_unbroken_piece() -> None:
+    result = run("""
+        const { provable } = await load("store.js");
+        const { concat, hex, sha256 } = await load("codec.js");
+        const track = "t";
+        const row = (epoch, n, flag = 0) => ({ track, epoch, n, flag, digest: new Uint8Array(32).fill(n) });
+        const whole = [row("a", 0), row("a", 1), row("a", 2, 1)];
+        const gap = [row("b", 0), row("b", 1), row("b", 3), row("b", 4, 1)];
+        const rows = [...whole, ...gap, row("c", 1)];
+        const digests = whole.map((one) => one.digest);
+        const over = async (count) => hex(await sha256(concat(...digests.slice(0, count))));
+        const told = async (tracks) =>
+          Promise.all((await provable(rows, tracks)).map(async ({ epoch, chunks, digest }) =>
+            [epoch, chunks, [await over(1), await over(2), await over(3)].indexOf(digest) + 1]));
+        const a = { have: [[0, 1]], end: true };
+        const open = (...have) => ({ have: [have], end: false });
+        console.log(JSON.stringify({
+          known: await told(),
+          lostEnd: await told({ t: { a: open(0, 1) } }),
+          lostPiece: await told({ t: { a: open(0, 0), b: open(1, 1) } }),
+          otherPiece: await told({ t: { a, b: { have: [[0, 3]], end: true } } }),
+        }));
+    """)
+    assert result == {
+        "known": [["a", 2, 3], ["b", 2, 2]],
+        "lostEnd": [["a", 2, 2]],
+        "lostPiece": [["a", 1, 1]],
+        "otherPiece": [["a", 2, 3], ["b", 1, 2]],
+    }

@@ -4,7 +4,7 @@ import { Api } from "./api.js";
 import { base64, hex, sha256, utf8 } from "./codec.js";
 import { Checks, browserCanRecord, openCamera } from "./checks.js";
 import { Interview } from "./interview.js";
-import { announce, find, moment, onPress, say, setStrings, show, timeOfDay } from "./screens.js";
+import { announce, find, moment, onPress, putSaved as put, say, setStrings, show, timeOfDay } from "./screens.js";
 import { newBrowserKey, publicPoint, sign, signStatement } from "./seal.js";
 import { Store } from "./store.js";
 import { endTrial, startTrial } from "./trial.js";
@@ -21,6 +21,9 @@ const HOPELESS = new Set([
   ...["bound_elsewhere", "expired", "finished", "replaced", "sealed", "superseded", "unknown_link"],
   ...["too_many_epochs", "recording_too_large"],
 ]);
+
+// The signed list does not fit what the server holds.
+const UNPROVEN = new Set(["chunks_missing", "bad_digest", "finished_differently"]);
 
 setStrings(setup.strings);
 room.api = new Api(setup.recording, setup.language);
@@ -295,26 +298,41 @@ async function finishUploads() {
     throw Object.assign(error, { code: error.message });
   });
   const { attempt, store } = room;
-  if (!attempt.finish) {
-    const epochs = await store.listed(setup.recording);
-    const statement = {
-      type: "finish",
-      version: 1,
-      recording: setup.recording,
-      generation: room.packet.generation,
-      epochs,
-      at: now(),
-    };
-    attempt.finish = await signStatement(room.pair, statement);
-    await store.saveAttempt(attempt);
-  }
+  if (!attempt.finish) await signList();
   if (attempt.question) await insist(`/questions/${attempt.question}/close`);
-  const { receipt } = await insist("/finish", attempt.finish);
+  const receipt = await deliverList();
   attempt.receipt = receipt;
   await store.saveAttempt(attempt);
   await store.forget(setup.recording);
   await room.api.forget();
   showDone(receipt);
+}
+
+/** Signs the list of what was recorded; with `tracks`, of that part of it which the server holds. */
+async function signList(tracks) {
+  const epochs = await room.store.listed(setup.recording, tracks);
+  if (epochs.length === 0) throw Object.assign(new Error("nothing to list"), { code: "chunks_missing" });
+  const { generation } = room.packet;
+  const statement = { type: "finish", version: 1, recording: setup.recording, generation, epochs, at: now() };
+  room.attempt.finish = await signStatement(room.pair, statement);
+  await room.store.saveAttempt(room.attempt);
+}
+
+/** Posts the signed list for its receipt. A refused list is dropped; once, what can be proven is signed anew. */
+async function deliverList() {
+  for (let again = false; ; again = true) {
+    try {
+      return (await insist("/finish", room.attempt.finish)).receipt;
+    } catch (error) {
+      if (!UNPROVEN.has(error.code)) throw error;
+      delete room.attempt.finish;
+      await room.store.saveAttempt(room.attempt);
+      const state = again ? { offline: true } : await room.api.state();
+      if (state.receipt) return state.receipt;
+      if (state.offline) throw error;
+      await signList(state.tracks);
+    }
+  }
 }
 
 /** Posts again until the server answers. */
@@ -349,14 +367,6 @@ function saySaved() {
     // A piece that is on its way for a moment only is not worth a word.
     settled = setTimeout(() => put("busy", say("saved_uploading", { n: waiting })), SETTLED_MS);
     if (document.documentElement.dataset.at === "finishing") put("busy", say("saved_uploading", { n: waiting }));
-  }
-}
-
-function put(state, words) {
-  for (const chip of document.querySelectorAll("[data-saved]")) {
-    if (chip.textContent === words) continue;
-    chip.className = `chip ${state}`;
-    chip.textContent = words;
   }
 }
 

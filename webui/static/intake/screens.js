@@ -63,6 +63,15 @@ export function onPress(name, action) {
   };
 }
 
+/** Says on every screen how much is saved; `state` is safe, busy, warn or stop. */
+export function putSaved(state, words) {
+  for (const chip of document.querySelectorAll("[data-saved]")) {
+    if (chip.textContent === words) continue;
+    chip.className = `chip ${state}`;
+    chip.textContent = words;
+  }
+}
+
 /** A light of the check: ok, warn, fail or busy, with its words. */
 export function light(name, state, words) {
   const row = find(`light-${name}`);

@@ -7,6 +7,33 @@ import { END } from "./seal.js";
 
 const STRICT = { durability: "strict" };
 
+/**
+ * For each epoch its count and the digest over its pieces' digests, up to its last unbroken piece.
+ * `rows` are {track, epoch, n, flag, digest} in order; `tracks`, if given, is what the server's state holds.
+ */
+export async function provable(rows, tracks) {
+  const epochs = new Map();
+  for (const row of rows) {
+    const name = `${row.track}/${row.epoch}`;
+    epochs.set(name, [...(epochs.get(name) ?? []), row]);
+  }
+  const list = [];
+  for (const pieces of epochs.values()) {
+    const { track, epoch } = pieces[0];
+    const there = tracks ? (tracks[track]?.[epoch] ?? { have: [], end: false }) : null;
+    const holds = (n) => there.have.some(([first, last]) => first <= n && n <= last);
+    const arrived = ({ n, flag }) => !there || (flag === END ? there.end : holds(n));
+    const broken = pieces.findIndex((piece, place) => piece.n !== place || !arrived(piece));
+    const run = broken < 0 ? pieces : pieces.slice(0, broken);
+    if (run.length === 0) continue;
+    let chunks = run.length;
+    // The digest takes in the piece numbered `chunks`: the end record, or another piece than ours in its place.
+    if (run.at(-1).flag === END || (there && (holds(chunks) || there.end))) chunks -= 1;
+    list.push({ track, epoch, chunks, digest: hex(await sha256(concat(...run.map((row) => row.digest)))) });
+  }
+  return list;
+}
+
 export class Store {
   static async open() {
     const db = await openDB("fupan-intake", 1, {
@@ -74,17 +101,22 @@ export class Store {
     return this.db.delete("chunks", piece.order);
   }
 
-  /** The server cannot use this piece: keep it out of the queue, but keep it. */
+  /** The server cannot use this piece: keep it, out of the queue and out of the final list. */
   async setAside({ opening, order, ...piece }) {
-    const transaction = this.db.transaction(["chunks", "refused"], "readwrite", STRICT);
+    const { recording, track, epoch, n } = piece;
+    const transaction = this.db.transaction(["chunks", "refused", "digests"], "readwrite", STRICT);
     transaction.objectStore("refused").add(piece);
     transaction.objectStore("chunks").delete(order);
+    transaction.objectStore("digests").delete([recording, track, epoch, n]);
     await transaction.done;
   }
 
   /** The server takes nothing of this piece's epoch: keep what waits of it, out of the queue. */
   async setEpochAside({ recording, track, epoch }) {
-    const transaction = this.db.transaction(["chunks", "refused"], "readwrite", STRICT);
+    const transaction = this.db.transaction(["chunks", "refused", "digests"], "readwrite", STRICT);
+    transaction.objectStore("digests").delete(
+      IDBKeyRange.bound([recording, track, epoch], [recording, track, epoch, []]),
+    );
     const refused = transaction.objectStore("refused");
     for await (const cursor of transaction.objectStore("chunks").index("recording").iterate(recording)) {
       const { order, ...piece } = cursor.value;
@@ -95,22 +127,10 @@ export class Store {
     await transaction.done;
   }
 
-  /** What finish lists: for each epoch its count and the digest over its pieces' digests. */
-  async listed(recording) {
+  /** What finish lists; `tracks` as in `provable`. */
+  async listed(recording, tracks) {
     const range = IDBKeyRange.bound([recording], [recording, []]);
-    const epochs = new Map();
-    for (const row of await this.db.getAll("digests", range)) {
-      const name = `${row.track}/${row.epoch}`;
-      const known = epochs.get(name) ?? { track: row.track, epoch: row.epoch, chunks: 0, digests: [] };
-      known.digests.push(row.digest);
-      if (row.flag !== END) known.chunks += 1;
-      epochs.set(name, known);
-    }
-    const list = [];
-    for (const { track, epoch, chunks, digests } of epochs.values()) {
-      list.push({ track, epoch, chunks, digest: hex(await sha256(concat(...digests))) });
-    }
-    return list;
+    return provable(await this.db.getAll("digests", range), tracks);
   }
 
   /** After the receipt: only the browser key and the token stay, so that consent can be withdrawn. */
