@@ -52,7 +52,7 @@ def phase(session: IntakeSession) -> str:
         return "sealed"
     if state.finished:
         return "finished"
-    if session.superseded:
+    if session.superseded or session.replaceable:
         return "superseded"
     if datetime.now(UTC) > session.packet.deadline:
         return "expired"

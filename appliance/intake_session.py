@@ -44,15 +44,25 @@ class IntakeSession:
 
     @property
     def superseded(self) -> bool:
-        """A newer link has been sent out: this browser uploads what waits and does nothing else."""
-        return self.newest.generation > self.binding.generation
+        """Another browser has begun with a newer link: this one uploads what waits and does nothing else."""
+        return self.state.superseded_at(self.binding) is not None
+
+    @property
+    def replaceable(self) -> bool:
+        """This browser's time is over, and a newer link that gives more waits to be begun with."""
+        newer = self.newest.generation > self.binding.generation
+        return newer and self.packet.deadline < datetime.now(UTC) < self.newest.deadline
+
+    def require_current(self, state: AttemptState | None = None) -> None:
+        """Raise SupersededError once another browser has taken over. `state`: as seen under the lock."""
+        if (state or self.state).superseded_at(self.binding) is not None:
+            raise SupersededError
 
     def require_open(self, now: datetime | None = None) -> None:
         """Raise unless this browser may still record. Raises SealedError, SupersededError, ExpiredError."""
         if self.sealed:
             raise SealedError
-        if self.superseded:
-            raise SupersededError
+        self.require_current()
         if (now or datetime.now(UTC)) > self.packet.deadline:
             raise ExpiredError
 
@@ -81,7 +91,7 @@ def authorise(folder: IntakeFolder, recording: uuid.UUID, token: str) -> IntakeS
         raise LinkUnknownError
     sealed = folder.tombstone(recording) is not None
     # A browser that was bound again still sends what it sealed under its earlier day key.
-    bound = [each.generation for each in state.bindings.values() if each.browser_key == binding.browser_key]
+    bound = [each.generation for each in state.all_bindings() if each.browser_key == binding.browser_key]
     day_keys = frozenset(packets[generation].day_key.id for generation in bound if generation in packets)
     return IntakeSession(recording, packet, newest, binding, state, sealed, day_keys)
 

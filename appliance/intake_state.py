@@ -20,7 +20,10 @@ import enum
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
+
+from appliance.packet import from_timestamp
 
 
 class RecordKind(enum.StrEnum):
@@ -48,10 +51,11 @@ class IntakeRecord:
 
 @dataclass(frozen=True)
 class Binding:
-    """A browser that pressed Begin under one generation of the packet."""
+    """A browser that pressed Begin under one generation of the packet; `at` by intake's clock."""
 
     generation: int
     browser_key: bytes
+    at: datetime
 
 
 @dataclass
@@ -67,49 +71,62 @@ class AttemptState:
     opened: int = 0
     closed: int = 0
     finish_statement: str = ""
+    finished_at: datetime | None = None
     receipt: dict[str, Any] = field(default_factory=dict)
 
     @property
     def finished(self) -> bool:
         return bool(self.finish_statement)
 
-    @property
-    def browser_keys(self) -> set[bytes]:
-        return {binding.browser_key for binding in self.bindings.values()}
+    def superseded_at(self, binding: Binding) -> datetime | None:
+        """When another browser was bound under a newer link than this browser's last one; None: not yet.
+
+        A newer link that nobody has begun with changes nothing.
+        """
+        known = self.all_bindings()
+        own = max(each.generation for each in known if each.browser_key == binding.browser_key)
+        return min((each.at for each in known if each.generation > own), default=None)
+
+    def all_bindings(self) -> list[Binding]:
+        """In one step, since other threads may be taking in records."""
+        return list(self.bindings.values())
 
     def apply(self, records: Iterable[IntakeRecord]) -> None:
         """Take in further records, in order."""
         for record in records:
-            _APPLY[record.kind](self, record.body)
+            _APPLY[record.kind](self, record)
             self.last_seq = record.seq
 
-    def _bound(self, body: dict[str, Any]) -> None:
-        binding = Binding(body["generation"], base64.b64decode(body["browser_key"]))
+    def _bound(self, record: IntakeRecord) -> None:
+        body = record.body
+        key = base64.b64decode(body["browser_key"])
+        binding = Binding(body["generation"], key, from_timestamp(record.at))
         self.bindings.setdefault(binding.generation, binding)
         self.tokens[body["token_sha256"]] = binding
 
-    def _rebind_requested(self, body: dict[str, Any]) -> None:
-        self.rebind_generations.add(body["generation"])
+    def _rebind_requested(self, record: IntakeRecord) -> None:
+        self.rebind_generations.add(record.body["generation"])
 
-    def _checked(self, body: dict[str, Any]) -> None:
+    def _checked(self, record: IntakeRecord) -> None:
         self.checked = True
 
-    def _consent(self, body: dict[str, Any]) -> None:
-        choices = json.loads(body["statement"])["choices"]
+    def _consent(self, record: IntakeRecord) -> None:
+        choices = json.loads(record.body["statement"])["choices"]
         self.consent.update({purpose: bool(granted) for purpose, granted in choices.items()})
 
-    def _consent_withdrawn(self, body: dict[str, Any]) -> None:
-        self.consent[json.loads(body["statement"])["purpose"]] = False
+    def _consent_withdrawn(self, record: IntakeRecord) -> None:
+        self.consent[json.loads(record.body["statement"])["purpose"]] = False
 
-    def _state(self, body: dict[str, Any]) -> None:
-        if body["event"] == "question_opened":
-            self.opened = max(self.opened, body["question"])
-        elif body["event"] == "question_closed":
-            self.closed = max(self.closed, body["question"])
+    def _state(self, record: IntakeRecord) -> None:
+        if record.body["event"] == "question_opened":
+            self.opened = max(self.opened, record.body["question"])
+        elif record.body["event"] == "question_closed":
+            self.closed = max(self.closed, record.body["question"])
 
-    def _finish(self, body: dict[str, Any]) -> None:
-        self.finish_statement = body["statement"]
-        self.receipt = body["receipt"]
+    def _finish(self, record: IntakeRecord) -> None:
+        self.finish_statement = record.body["statement"]
+        self.finished_at = from_timestamp(record.at)
+        self.receipt = record.body["receipt"]
 
 
 _APPLY = {

@@ -60,7 +60,7 @@ def begin(
     `request` is {secret, browser_key, page, signature}. Another browser than the bound one gets
     BoundElsewhereError, and the wish for a fresh link is recorded once for each generation.
     """
-    packet = _packet_for_secret(folder, recording, request.get("secret"))
+    packet, newest = _packet_for_secret(folder, recording, request.get("secret"))
     key = decode_base64(request.get("browser_key"), "browser_key", 65)
     page = request.get("page")
     if not isinstance(page, str) or not 1 <= len(page) <= 64:
@@ -73,7 +73,11 @@ def begin(
 
     def body(state: AttemptState) -> dict[str, Any]:
         bound = state.bindings.get(packet.generation)
-        if bound is None:
+        if packet is not newest:
+            # Until another browser begins with the newer link, the earlier one goes on serving its own.
+            if bound is None or bound.browser_key != key or state.superseded_at(bound) is not None:
+                raise LinkReplacedError
+        elif bound is None:
             _refuse_new_browser(folder, packet, state, now, floor_bytes)
         elif bound.browser_key != key:
             raise FinishedError if state.finished else BoundElsewhereError
@@ -94,15 +98,13 @@ def begin(
     return Begun(token, packet, state)
 
 
-def _packet_for_secret(folder: IntakeFolder, recording: uuid.UUID, secret: object) -> Packet:
-    """The newest packet, if the secret is its own. An older link is told so; anything else looks unknown."""
-    newest = folder.packet(recording)
+def _packet_for_secret(folder: IntakeFolder, recording: uuid.UUID, secret: object) -> tuple[Packet, Packet]:
+    """The newest packet that the secret belongs to, and the newest of all. Raises LinkUnknownError."""
     digest = secret_digest(secret) if isinstance(secret, str) and secret.isascii() else ""
-    if hmac.compare_digest(digest, newest.secret_sha256):
-        return newest
-    older = [packet.secret_sha256 for packet in folder.packets(recording).values()]
-    if any(hmac.compare_digest(digest, each) for each in older):
-        raise LinkReplacedError
+    packets = [packet for _, packet in sorted(folder.packets(recording).items(), reverse=True)]
+    for packet in packets:
+        if hmac.compare_digest(digest, packet.secret_sha256):
+            return packet, packets[0]
     raise LinkUnknownError
 
 
@@ -136,9 +138,12 @@ def check(folder: IntakeFolder, session: IntakeSession, request: dict[str, Any])
             raise BadRequestFieldError(what=name)
     numbers = only_numbers(request.get("numbers", {}))
     heard = request.get("heard") is True
-    folder.append(
-        session.recording, RecordKind.CHECKED, lambda _: {**results, "heard": heard, "numbers": numbers}
-    )
+
+    def body(state: AttemptState) -> dict[str, Any]:
+        session.require_current(state)
+        return {**results, "heard": heard, "numbers": numbers}
+
+    folder.append(session.recording, RecordKind.CHECKED, body)
 
 
 def consent(folder: IntakeFolder, session: IntakeSession, request: dict[str, Any], address: str) -> None:
@@ -159,8 +164,12 @@ def consent(folder: IntakeFolder, session: IntakeSession, request: dict[str, Any
     hashes = {purpose: hashlib.sha256(shown.get(purpose, "").encode()).hexdigest() for purpose in offered}
     if texts != hashes:
         raise BadRequestFieldError(what="texts")
-    body = _receipt(session, request, address)
-    folder.append(session.recording, RecordKind.CONSENT, lambda _: body)
+
+    def body(state: AttemptState) -> dict[str, Any]:
+        session.require_current(state)
+        return _receipt(session, request, address)
+
+    folder.append(session.recording, RecordKind.CONSENT, body)
 
 
 def _offered(packet: Packet) -> list[str]:

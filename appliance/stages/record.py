@@ -77,6 +77,7 @@ def open_question(folder: IntakeFolder, session: IntakeSession, ordinal: int) ->
     session.require_open()
 
     def body(state: AttemptState) -> dict[str, Any] | None:
+        session.require_current(state)
         if state.finished:
             raise FinishedError
         if not state.consent.get(ConsentPurpose.RECORD):
@@ -93,10 +94,9 @@ def close_question(folder: IntakeFolder, session: IntakeSession, ordinal: int) -
     """The answer is over; closing twice is closing once."""
     if session.sealed:
         raise SealedError
-    if session.superseded:
-        raise SupersededError
 
     def body(state: AttemptState) -> dict[str, Any] | None:
+        session.require_current(state)
         if ordinal <= state.closed and ordinal >= 1:
             return None
         if state.finished:
@@ -194,10 +194,13 @@ def _checked_opening(session: IntakeSession, place: ChunkPlace, body: bytes, adm
 
 
 def _admit_epoch(folder: IntakeFolder, session: IntakeSession, opening: Opening, floor_bytes: int) -> None:
-    """A new epoch is taken from the newest browser, and from an earlier one if it waited since before the
-    newer link; always within the packet's number of epochs."""
-    if session.superseded and not _opened_in_time(folder, session, opening):
+    """A new epoch is taken from the newest browser until its finish, and from an earlier one if it has waited
+    since before another took over; always within the packet's number of epochs."""
+    state = session.state
+    if not _opened_before(opening, state.superseded_at(session.binding)):
         raise SupersededError
+    if not _opened_before(opening, state.finished_at):
+        raise FinishedError
     if not session.state.consent.get(ConsentPurpose.RECORD):
         raise ConsentMissingError
     limits = session.packet.limits
@@ -209,12 +212,9 @@ def _admit_epoch(folder: IntakeFolder, session: IntakeSession, opening: Opening,
         raise IntakeFullError
 
 
-def _opened_in_time(folder: IntakeFolder, session: IntakeSession, opening: Opening) -> bool:
-    """Whether the signed clock of an epoch stands before the packet that ended this browser's binding."""
-    packets = folder.packets(session.recording)
-    next_generation = min(each for each in packets if each > session.binding.generation)
-    ended = packets[next_generation].issued.timestamp() + CLOCK_SLACK_SECONDS
-    return opening.clock.wall_ms <= ended * 1000
+def _opened_before(opening: Opening, moment: datetime | None) -> bool:
+    """Whether the signed clock of an epoch stands before a moment of our clock; None has not come yet."""
+    return moment is None or opening.clock.wall_ms <= (moment.timestamp() + CLOCK_SLACK_SECONDS) * 1000
 
 
 def _no_room(folder: IntakeFolder, session: IntakeSession, size: int, floor_bytes: int) -> FupanError | None:
@@ -251,8 +251,9 @@ def _keep_conflict(folder: IntakeFolder, recording: uuid.UUID, place: ChunkPlace
 
 
 def heartbeat(folder: IntakeFolder, session: IntakeSession, request: dict[str, Any]) -> None:
-    """Keep the newest live figures: numbers only."""
+    """Keep the newest live figures: numbers only, of the browser that records."""
     session.require_uploads()
+    session.require_current()
     folder.put_heartbeat(session.recording, {"numbers": only_numbers(request.get("numbers", {}))})
 
 
@@ -269,8 +270,7 @@ def finish(folder: IntakeFolder, session: IntakeSession, request: dict[str, Any]
     if request.get("statement") == session.state.finish_statement and session.state.finished:
         return session.state.receipt
     session.require_uploads()
-    if session.superseded:
-        raise SupersededError
+    session.require_current()
     statement = signed_statement(session, request, "finish")
     epochs = _listed_epochs(statement)
     _require_arrived(folder, session, epochs)
@@ -289,6 +289,7 @@ def finish(folder: IntakeFolder, session: IntakeSession, request: dict[str, Any]
             if state.finish_statement != text:
                 raise FinishedDifferentlyError
             return None
+        session.require_current(state)
         return {
             "generation": session.binding.generation,
             "statement": text,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -105,35 +104,6 @@ def test_a_second_browser_asks_for_a_fresh_link_once(
         assert "mail" in answer["message"]
     assert kinds(site, packet) == ["bound", "rebind_requested"]
     assert second.api("GET", "/state")[0] == 401
-
-
-def test_a_fresh_link_moves_the_interview_and_still_takes_what_waits(
-    site: IntakeSite, invited: tuple[Packet, Candidate]
-) -> None:
-    packet, first = invited
-    first.begin()
-    first.consent()
-    epoch = first.epoch()
-    assert first.put(epoch, epoch.chunk(b"one"))[0] == 201
-    _, secret = site.reinvite(packet)
-    assert first.put(epoch, epoch.chunk(b"two"))[0] == 201
-    waiting = first.epoch("events")
-    assert first.put(waiting, waiting.chunk(b"opened before the fresh link"))[0] == 201
-    clock = epoch.writer.opening.clock
-    fresh = first.epoch(clock=replace(clock, wall_ms=clock.wall_ms + 60_000))
-    status, answer = first.put(fresh, fresh.chunk(b"new epoch"))
-    assert (status, answer["code"]) == (409, "superseded")
-    assert first.api("POST", "/questions/1/open")[1]["code"] == "superseded"
-    assert first.api("GET", "/state")[1]["state"] == "superseded"
-    assert first.begin()[1]["code"] == "replaced"
-    second = Candidate(first.call, packet.recording, secret)
-    assert second.begin()[0] == 200
-    assert second.consent()[0] == 200
-    mine = second.epoch()
-    second.put(mine, mine.chunk(b"three"))
-    second.put(mine, mine.end())
-    first.put(epoch, epoch.end())
-    assert second.finish(epoch, mine)[0] == 200
 
 
 def test_an_expired_link_binds_nobody_new(site: IntakeSite, client: FlaskClient) -> None:
