@@ -1,25 +1,28 @@
 """The media child: one JSON request line on stdin, JSON lines on stdout, then it is gone.
 
-    {"mode": "remux" | "analyse", …}  →  {"progress": 0…1, "stage": "…"} …  {"result": {…}}
+    {"mode": "remux" | "analyse" | "confinement", …}  →  {"progress": 0…1, "stage": "…"} …  {"result": {…}}
                                          or {"error": {"kind": "…", "message": "…"}} and exit code 1
 
-Descriptors are inherited, keys come in the request. The process confines itself before it reads anything.
+Descriptors are inherited, keys come in the request; the folder of a model pack is the only argument. The
+process confines itself before it reads anything.
 What it says never quotes a recording.
 """
 
 from __future__ import annotations
 
+import sys
+
 from .sandbox import SandboxError, enter
 
 CONFINED = True
+LANDLOCK = 0
 try:
-    enter()
+    LANDLOCK = enter(sys.argv[1:])
 except SandboxError:
     CONFINED = False
 
 import json  # noqa: E402 - nothing is loaded before the process is confined
 import os  # noqa: E402
-import sys  # noqa: E402
 from typing import Any, TextIO  # noqa: E402
 
 LARGEST_REQUEST = 16 << 20
@@ -55,6 +58,8 @@ def handle(request: dict[str, Any], answers: Answers) -> dict[str, Any]:
             from .pipeline import analyse
 
             return analyse(request, answers.progress)
+        case "confinement":
+            return {"landlock": LANDLOCK}
         case mode:
             raise RequestError(f"there is no mode {mode!r}")
 

@@ -76,6 +76,8 @@ def load_pack(folder: Path, *, verify: bool = True) -> ModelPack:
             text = stream.read(MANIFEST_LIMIT + 1)
     except (FileNotFoundError, NotADirectoryError):
         raise PackMissingError(f"there is no model pack in {folder}") from None
+    except OSError as error:
+        raise PackDamagedError(f"the manifest cannot be read: {error.strerror}") from error
     if len(text) > MANIFEST_LIMIT:
         raise PackDamagedError("the manifest is too large")
     try:

@@ -1,13 +1,14 @@
 """Run the media child `python -m analysis` and read what it says.
 
 The child gets one request line on stdin, descriptors by inheritance, and nothing else: no environment of
-ours, no path, no socket. It answers in JSON lines. Whatever goes wrong inside it ends as ChildFailedError
-with a kind, never as a crash here. What it prints on stderr may quote a recording, so only the name of an
-exception is taken from it.
+ours, no socket, and no path but the model pack's, the one folder besides its own code that it may read. It
+answers in JSON lines. Whatever goes wrong inside it ends as ChildFailedError with a kind, never as a crash
+here. What it prints on stderr may quote a recording, so only the name of an exception is taken from it.
 """
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import json
 import logging
@@ -30,6 +31,8 @@ logger = logging.getLogger(__name__)
 MAX_OUTPUT_BYTES = 16 * 1024**2  # all lines together; results are numbers and names, not media
 MAX_ERROR_BYTES = 64 * 1024
 POLL_SECONDS = 0.25
+CONFINEMENT_MEMORY = 512 * 1024**2
+CONFINEMENT_SECONDS = 30.0
 EXCEPTION_LINE = re.compile(rb"^(?:[A-Za-z_]\w*\.)*([A-Z]\w*(?:Error|Exception|Interrupt))\b")
 
 Progress = Callable[[float, str], None]
@@ -71,7 +74,7 @@ def run(
     true.
     """
     process = subprocess.Popen(
-        [sys.executable, "-s", "-m", "analysis"],
+        [sys.executable, "-s", "-m", "analysis", *_readable(request)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -89,6 +92,21 @@ def run(
         _end(process)
 
 
+@functools.cache
+def files_are_hidden() -> bool:
+    """Whether the child on this machine can read nothing but its own code, a pack and its descriptors.
+
+    False on a kernel without Landlock. Asked of a real child, once. Raises ChildFailedError when it cannot be
+    confined at all and so will process nothing.
+    """
+    answer = run({"mode": "confinement"}, (), memory_bytes=CONFINEMENT_MEMORY, timeout=CONFINEMENT_SECONDS)
+    return bool(answer["landlock"])
+
+
+def _readable(request: Mapping[str, Any]) -> list[str]:
+    return [str(request["pack"])] if "pack" in request else []
+
+
 def _environment() -> dict[str, str]:
     """The few variables a Python child needs; secrets of ours may lie in the rest."""
     spec = importlib.util.find_spec("analysis")
@@ -100,6 +118,7 @@ def _environment() -> dict[str, str]:
         "PYTHONPATH": str(Path(spec.origin).parents[1]),
         "PYTHONDONTWRITEBYTECODE": "1",
         "OMP_NUM_THREADS": "1",
+        "ORT_DISABLE_TELEMETRY": "1",
     }
 
 

@@ -194,10 +194,17 @@ class Recorder:
         self.descriptors.clear()
 
 
-def run_child(request: dict[str, Any], descriptors: list[int], timeout: float = 120) -> dict[str, Any]:
-    """Run `python -m analysis` as the product does; the last line it says, with its exit code and stages."""
+def run_child(
+    request: dict[str, Any],
+    descriptors: list[int],
+    timeout: float = 120,
+    arguments: tuple[str, ...] | None = None,
+) -> dict[str, Any]:
+    """Run `python -m analysis` as the product does; the last line it says, with its exit code and stages.
+    `arguments` None names the request's pack, as the product does."""
+    named = (request["pack"],) if "pack" in request else ()
     done = subprocess.run(
-        [sys.executable, "-m", "analysis"],
+        [sys.executable, "-m", "analysis", *(named if arguments is None else arguments)],
         input=json.dumps(request).encode() + b"\n",
         capture_output=True,
         pass_fds=tuple(descriptors),

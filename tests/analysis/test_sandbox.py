@@ -1,12 +1,20 @@
 """The sandbox, each refusal beside the same act in a process that has not entered it."""
 
+import os
+import signal
 import struct
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-from analysis.sandbox import MACHINES, SandboxError, build_filter
+from analysis import landlock
+from analysis.sandbox import MACHINES, SandboxError, build_filter, readable_paths
+
+from .recorder import run_child
+
+needs_landlock = pytest.mark.skipif(not landlock.version(), reason="this kernel has no Landlock")
 
 ACTS = {
     "internet socket": "import socket; socket.socket(socket.AF_INET, socket.SOCK_STREAM)",
@@ -20,10 +28,21 @@ ACTS = {
     "remove a file": "import os; os.unlink(FOLDER + '/there')",
     "rename a file": "import os; os.rename(FOLDER + '/there', FOLDER + '/elsewhere')",
     "make a folder": "import os; os.mkdir(FOLDER + '/folder')",
+    "read a file of the same user": "open(FOLDER + '/there').read()",
+    "list a folder of the same user": "import os; os.listdir(FOLDER)",
+    "signal a thread elsewhere": "refused(LIBC.syscall(TGKILL, os.getppid(), os.getppid(), 0))",
+    "signal a thread by its number alone": "refused(LIBC.syscall(TKILL, os.getppid(), 0))",
+    "queue a signal": "refused(LIBC.syscall(SIGQUEUE, os.getppid(), 0, INFO))",
+    "another's limits": "import resource; resource.prlimit(os.getppid(), resource.RLIMIT_NOFILE)",
+    "another's variables": "open(f'/proc/{os.getppid()}/environ').read()",
+    "shared memory": "refused(LIBC.shmget(0, 4096, 0o600))",
     "trace": "import ctypes; refused(ctypes.CDLL(None, use_errno=True).ptrace(0, 0, None, None))",
 }
 PRELUDE = """
-import ctypes, os
+import ctypes, os, platform
+LIBC = ctypes.CDLL(None, use_errno=True)
+TKILL, TGKILL, SIGQUEUE = (200, 234, 129) if platform.machine() == "x86_64" else (130, 131, 138)
+INFO = ctypes.create_string_buffer(bytes(8) + b"\\xff" * 4, 128)  # si_code < 0: from a program
 def refused(answer):
     if answer == -1:
         raise PermissionError(ctypes.get_errno(), "refused")
@@ -44,7 +63,9 @@ def test_what_a_parser_never_needs_is_refused_inside_and_works_outside(act, tmp_
     assert "PermissionError" in confined.stderr
     assert (tmp_path / "there").read_text() == "kept"
     assert [path.name for path in tmp_path.iterdir()] == ["there"]
-    assert attempt(act, str(tmp_path), confined=False).returncode == 0
+    outside = attempt(act, str(tmp_path), confined=False)
+    assert "PermissionError" not in outside.stderr
+    assert outside.returncode == 0, outside.stderr
 
 
 def test_threads_reading_and_the_libraries_still_work_inside():
@@ -73,14 +94,99 @@ def test_no_core_is_dumped_and_privileges_cannot_grow():
 
 def test_an_unknown_machine_is_an_error_and_not_a_silent_pass():
     with pytest.raises(SandboxError):
-        build_filter("riscv64")
+        build_filter("riscv64", 1)
 
 
 @pytest.mark.parametrize("machine", MACHINES)
 def test_every_jump_of_the_filter_lands_inside_it_and_it_ends_by_allowing(machine):
-    code = build_filter(machine)
+    code = build_filter(machine, 4711)
     instructions = list(struct.iter_unpack("=HBBI", code))
     assert 10 < len(instructions) < 4096
     for position, (_code, if_true, if_false, _value) in enumerate(instructions[:-1]):
         assert position + 1 + max(if_true, if_false) < len(instructions)
     assert instructions[-1] == (0x06, 0, 0, 0x7FFF0000)
+
+
+@needs_landlock
+def test_what_is_named_can_be_read_and_its_neighbour_not(tmp_path):
+    (tmp_path / "named").mkdir()
+    (tmp_path / "named" / "model").write_text("weights")
+    (tmp_path / "neighbour").write_text("secret")
+    (tmp_path / "named" / "link").symlink_to(tmp_path / "neighbour")
+    program = (
+        "import sys\n"
+        "from analysis.sandbox import enter\n"
+        "print(enter(sys.argv[1:2]) > 0, open(sys.argv[1] + '/model').read())\n"
+        "for path in sys.argv[1] + '/link', sys.argv[1] + '/../neighbour', '/etc/passwd':\n"
+        "    try: open(path).read()\n"
+        "    except PermissionError: print('refused')\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path / "named")], capture_output=True, text=True, timeout=60
+    )
+    assert done.stdout.split() == ["True", "weights", "refused", "refused", "refused"], done.stderr
+
+
+@needs_landlock
+def test_the_real_child_reads_the_pack_on_its_command_line_and_no_other_file(tmp_path):
+    (tmp_path / "manifest.json").write_text('{"format": 99}')
+    with (tmp_path / "out").open("wb") as out:
+        output = {"out_fd": out.fileno(), "header": "", "out_key": ""}
+        request = {
+            "mode": "analyse",
+            "pack": str(tmp_path),
+            "outputs": dict.fromkeys(("transcript", "signals", "peaks", "report"), output),
+        }
+        named = run_child(request, [out.fileno()])
+        hidden = run_child(request, [out.fileno()], arguments=())
+    assert named["error"]["kind"] == "model_pack_unknown", named
+    assert hidden["error"]["message"].endswith("Permission denied"), hidden
+
+
+def test_the_child_says_how_it_is_confined():
+    assert run_child({"mode": "confinement"}, [])["result"] == {"landlock": landlock.version()}
+
+
+def test_no_folder_of_data_is_among_what_may_be_read():
+    wide = {"/", "/etc", "/home", "/opt", "/proc", "/root", "/srv", "/sys", "/tmp", "/usr", "/var"}
+    granted = {str(Path(path).resolve()) for path in readable_paths()}
+    assert not granted & (wide | {str(Path(__file__).parents[2]), str(Path.home())})
+
+
+def test_an_environment_of_links_is_followed_to_where_its_packages_lie(tmp_path, monkeypatch):
+    kept, packages = tmp_path / "cache" / "archive" / "numpy", tmp_path / "site-packages"
+    kept.mkdir(parents=True)
+    (kept / "__init__.py").touch()
+    (packages / "numpy").mkdir(parents=True)
+    (packages / "numpy" / "__init__.py").symlink_to(kept / "__init__.py")
+    (packages / "whole").symlink_to(kept.parent)
+    monkeypatch.setattr(sys, "path", [str(packages)])
+    assert {str(packages), str(kept), str(kept.parent)} <= set(readable_paths())
+
+
+def test_a_crash_inside_is_still_a_crash():
+    program = "import os\nfrom analysis.sandbox import enter\nenter()\nos.abort()\n"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=60)
+    assert done.returncode == -signal.SIGABRT
+
+
+@pytest.mark.parametrize(("abi", "words"), [(1, 1), (2, 1), (3, 1), (4, 2), (5, 2), (6, 3), (7, 3), (99, 3)])
+def test_each_kernel_is_asked_for_all_that_it_knows(abi, words):
+    asked = struct.unpack(f"={words}Q", landlock.ruleset(abi))
+    assert asked[0] == {1: 0x1FFF, 2: 0x3FFF, 3: 0x7FFF, 4: 0x7FFF}.get(abi, 0xFFFF)
+    assert asked[1:] == (0b11, 0b11)[: words - 1]
+
+
+def test_a_kernel_without_landlock_is_told_and_not_hidden(monkeypatch):
+    def absent(*_):
+        raise OSError(95, "not at boot")
+
+    monkeypatch.setattr(landlock, "_call", absent)
+    assert landlock.restrict([os.devnull]) == 0
+
+
+def test_rules_that_the_kernel_does_not_take_are_an_error(monkeypatch):
+    monkeypatch.setattr(landlock, "version", lambda: 1)
+    monkeypatch.setattr(landlock, "ruleset", lambda _abi: b"\xff" * 8)
+    with pytest.raises(landlock.LandlockError):
+        landlock.restrict([])

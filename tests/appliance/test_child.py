@@ -71,8 +71,21 @@ def test_the_environment_is_bare(run: Run, monkeypatch: pytest.MonkeyPatch) -> N
     found = run(SAY + "say(result={'names': sorted(os.environ), 'args': sys.argv[1:]})")
     assert found["args"] == []
     assert set(found["names"]) <= {
-        "LANG", "LC_CTYPE", "OMP_NUM_THREADS", "PATH", "PYTHONDONTWRITEBYTECODE", "PYTHONPATH"
+        "LANG", "LC_CTYPE", "OMP_NUM_THREADS", "ORT_DISABLE_TELEMETRY", "PATH",
+        "PYTHONDONTWRITEBYTECODE", "PYTHONPATH",
     }  # fmt: skip
+
+
+def test_only_the_folder_of_the_pack_is_named_to_it(run: Run) -> None:
+    found = run(SAY + "say(result={'args': sys.argv[1:]})", request={"pack": "/srv/models/1", "n": "/etc"})
+    assert found["args"] == ["/srv/models/1"]
+
+
+def test_the_real_child_tells_whether_files_are_hidden_from_it() -> None:
+    child.files_are_hidden.cache_clear()
+    from analysis import landlock
+
+    assert child.files_are_hidden() is bool(landlock.version())
 
 
 @pytest.mark.parametrize(
