@@ -5,6 +5,8 @@ SHELL := /bin/sh
 
 VENV ?= .venv
 export VENV
+# The inference library would otherwise report to its maker: docs/decisions/0007.
+export ORT_DISABLE_TELEMETRY := 1
 BIN := $(VENV)/bin
 HOST ?= localhost
 PORT ?= 8000

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import click
@@ -9,6 +10,19 @@ import click
 from appliance.cli import default_data
 from appliance.embedded import people, start
 from appliance.embedded.start import Options, Running
+from appliance.reading import health
+
+CONFINEMENT: dict[str, list[tuple[str, str]]] = {
+    "whole": [],
+    "files_readable": [
+        ("Warning", "this kernel has no Landlock: the process that parses candidates' media has no network,"),
+        ("", "but could read other files of this user"),
+    ],
+    "impossible": [
+        ("Warning", "this machine cannot confine the process that parses candidates' media: interviews are"),
+        ("", "recorded, but neither sealed nor analysed"),
+    ],
+}
 
 
 @click.command(short_help="Start everything on this machine and say where to go.")
@@ -93,4 +107,18 @@ def _lines(running: Running) -> list[tuple[str, str]]:
         lines.append(("Models", "no model pack: recordings are replayed, not analysed"))
     lines.append(("Data", str(settings.data)))
     lines.append(("Embedded", f"all processes share one Unix user ({running.account.name})"))
+    return [*lines, *_warnings(running)]
+
+
+def _warnings(running: Running) -> list[tuple[str, str]]:
+    """What weakens this site, each in one plain line."""
+    settings = running.settings
+    lines = []
+    if running.account.uid == 0:
+        lines.append(("Warning", f"that user is root, as no other can use {Path(sys.executable).resolve()}"))
+        lines.append(("", f"with {start.CODE}; put both where everyone may read them, not below /root"))
+    if not settings.smtp.host:
+        lines.append(("Mail", f"no relay is set: letters with whole links lie in {settings.spool_folder}"))
+        lines.append(("", "unencrypted, readable by this user alone"))
+    lines += CONFINEMENT[health.confinement()]
     return lines

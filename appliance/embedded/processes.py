@@ -78,6 +78,7 @@ def environment(layout: Layout, code: Path) -> dict[str, str]:
         "PYTHONUNBUFFERED": "1",
         "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]),
         "LC_ALL": "C.UTF-8",
+        "ORT_DISABLE_TELEMETRY": "1",  # docs/decisions/0007: nothing of ours calls home
     }
 
 

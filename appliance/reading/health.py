@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, text
 
-from appliance import database
+from appliance import child, database
 from appliance.config import Settings
 from appliance.errors import DatabaseDownError, KeyholderDownError
 from appliance.keyholder.client import Keyholder
@@ -25,7 +25,8 @@ class Queue:
 
 @dataclass(frozen=True)
 class Health:
-    """`vault` is unlocked, locked or down; `schema` the database's revision or None when it is down."""
+    """`vault` is unlocked, locked or down; `schema` the database's revision or None when it is down.
+    `confinement` is how the process that parses media is held here: whole, files_readable or impossible."""
 
     vault: str
     schema: str | None
@@ -34,6 +35,7 @@ class Health:
     disk_total: int
     disk_floor: int
     model_pack: str | None
+    confinement: str
 
 
 def vault_state(settings: Settings) -> str:
@@ -42,6 +44,14 @@ def vault_state(settings: Settings) -> str:
         return "locked" if Keyholder(settings).status().locked else "unlocked"
     except KeyholderDownError:
         return "down"
+
+
+def confinement() -> str:
+    """whole, files_readable on a kernel without Landlock, impossible where nothing can be parsed at all."""
+    try:
+        return "whole" if child.files_are_hidden() else "files_readable"
+    except child.ChildFailedError:
+        return "impossible"
 
 
 def health(settings: Settings) -> Health:
@@ -62,6 +72,7 @@ def health(settings: Settings) -> Health:
         disk_total=disk.total,
         disk_floor=settings.disk_floor_bytes,
         model_pack=active.resolve().name if active.exists() else None,
+        confinement=confinement(),
     )
 
 

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
 from appliance import cli
-from appliance.config import Settings
+from appliance.commands import run
+from appliance.config import Settings, Smtp
 from appliance.embedded import people
+from appliance.embedded.accounts import Account
+from appliance.embedded.address import resolve
+from appliance.embedded.layout import Layout
+from appliance.embedded.start import Running
 
 
 def fupan(*arguments: str) -> Result:
@@ -72,3 +78,41 @@ def test_models_says_when_there_is_none(settings: Settings) -> None:
     done = fupan("models", "status")
     assert done.exit_code == 0
     assert done.output.startswith("no model pack")
+
+
+class TestWhatTheStartSays:
+    """The lines under the addresses: what weakens a site is said where its owner looks."""
+
+    @staticmethod
+    def said(
+        settings: Settings, monkeypatch: pytest.MonkeyPatch, *, uid: int = 1000, held: str = "whole"
+    ) -> str:
+        monkeypatch.setattr(run.health, "confinement", lambda: held)
+        running = Running(
+            settings,
+            Layout(settings.data),
+            resolve("localhost", 8000),
+            Account("someone", uid, uid),
+            certificate=None,
+            first=True,
+        )
+        return "\n".join(" ".join(line) for line in run._warnings(running))
+
+    def test_letters_in_clear(self, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+        said = self.said(replace(settings, smtp=Smtp()), monkeypatch)
+        assert f"letters with whole links lie in {settings.spool_folder}" in said
+        assert "Warning" not in said
+        relay = replace(settings, smtp=Smtp(host="mail.example"))
+        assert self.said(relay, monkeypatch) == ""
+
+    def test_everything_as_root(self, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+        assert "that user is root" in self.said(settings, monkeypatch, uid=0)
+        assert "Warning" not in self.said(settings, monkeypatch)
+
+    @pytest.mark.parametrize(
+        ("held", "words"), [("files_readable", "no Landlock"), ("impossible", "neither sealed nor analysed")]
+    )
+    def test_a_child_that_is_not_wholly_confined(
+        self, settings: Settings, monkeypatch: pytest.MonkeyPatch, held: str, words: str
+    ) -> None:
+        assert words in self.said(settings, monkeypatch, held=held)
