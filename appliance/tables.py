@@ -208,7 +208,10 @@ browser_key = Table("browser_key", metadata, BrowserKeyColumns)
 
 
 class ConsentColumns(TypedColumns):
-    """One tick for one purpose; the newest row of a purpose counts. `receipt` is the signed statement."""
+    """One tick for one purpose; of each purpose the row with the highest `seq` counts (see consents.py).
+
+    `seq` is the number of intake's record that brought it; `receipt` is the signed statement.
+    """
 
     id: Named[uuid.UUID] = Column(Uuid, primary_key=True)
     attempt_id: Named[uuid.UUID] = Column(ForeignKey("attempt.id"), nullable=False, index=True)
@@ -218,6 +221,7 @@ class ConsentColumns(TypedColumns):
     language: Named[str] = Column(Text, nullable=False)
     at: Named[dt.datetime] = Column(Moment, nullable=False)
     receipt: Named[dict[str, Any]] = Column(JSONB, nullable=False)
+    seq: Named[int] = Column(BigInteger, nullable=False)
 
 
 consent = Table("consent", metadata, ConsentColumns)

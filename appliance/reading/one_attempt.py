@@ -9,12 +9,12 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, select
 
+from appliance import consents
 from appliance.reading.interviews import AttemptRow, attempt_row, rows
 from appliance.tables import (
     account,
     analysis,
     attempt,
-    consent,
     document,
     intake_record,
     outgoing_mail,
@@ -69,7 +69,7 @@ def page(tx: Connection, attempt_id: uuid.UUID) -> AttemptPage:
         analysis=tx.execute(select(analysis).where(analysis.c.recording_id == attempt_id)).one_or_none(),
         tracks=_all(tx, track, track.c.recording_id == attempt_id, track.c.name),
         documents=_all(tx, document, document.c.recording_id == attempt_id, document.c.name),
-        consents=_newest_of_each_purpose(tx, attempt_id),
+        consents=[row for _, row in sorted(consents.newest(tx, attempt_id).items(), reverse=True)],
         checks=checks[-1] if checks else {},
         history=_history(tx, attempt_id, records),
     )
@@ -82,12 +82,6 @@ def questions_put(snapshot: dict[str, Any]) -> list[dict[str, Any]]:
 
 def _all(tx: Connection, table: Any, condition: Any, order: Any) -> list[Row[Any]]:
     return list(tx.execute(select(table).where(condition).order_by(order)).all())
-
-
-def _newest_of_each_purpose(tx: Connection, attempt_id: uuid.UUID) -> list[Row[Any]]:
-    query = select(consent).where(consent.c.attempt_id == attempt_id).order_by(consent.c.at)
-    newest = {row.purpose: row for row in tx.execute(query)}
-    return [newest[purpose] for purpose in sorted(newest, reverse=True)]
 
 
 def _history(tx: Connection, attempt_id: uuid.UUID, records: list[Row[Any]]) -> list[Happening]:

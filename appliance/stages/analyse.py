@@ -16,9 +16,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, desc, insert, select, update
+from sqlalchemy import Connection, insert, select, update
 
-from appliance import child, documents, jobs
+from appliance import child, consents, documents, jobs
 from appliance.audit import log
 from appliance.child import ChildFailedError, ChildStoppedError
 from appliance.config import Settings
@@ -27,7 +27,7 @@ from appliance.domain import AnalysisState, ConsentPurpose
 from appliance.drafts import Drafts, to_text
 from appliance.errors import DatabaseDownError, FupanError, KeyholderDownError, VaultLockedError
 from appliance.keyholder.client import Keyholder
-from appliance.tables import analysis, attempt, consent, document, track
+from appliance.tables import analysis, attempt, document, track
 from storage.vault import Vault, VaultError
 
 logger = logging.getLogger(__name__)
@@ -139,7 +139,7 @@ def _begin(settings: Settings, recording_id: uuid.UUID) -> _Run | None:
         if row is None or row.state not in (AnalysisState.QUEUED, AnalysisState.RUNNING):
             return None
         now = datetime.now(UTC)
-        if not _granted(tx, recording_id):
+        if not consents.granted(tx, recording_id, ConsentPurpose.ANALYSIS):
             _set(tx, recording_id, state=AnalysisState.CANCELLED, reason="no_consent", finished_at=now)
             return None
         if pack is None:
@@ -162,17 +162,6 @@ def _begin(settings: Settings, recording_id: uuid.UUID) -> _Run | None:
             details=log.key_use(recording_id, PURPOSE, "worker", now + LONGEST),
         )
     return _Run(recording_id, event.id, pack, row.snapshot, tuple(media), versions)
-
-
-def _granted(tx: Connection, recording_id: uuid.UUID) -> bool:
-    return bool(
-        tx.scalar(
-            select(consent.c.granted)
-            .where(consent.c.attempt_id == recording_id, consent.c.purpose == ConsentPurpose.ANALYSIS)
-            .order_by(desc(consent.c.at))
-            .limit(1)
-        )
-    )
 
 
 class _Watch:

@@ -17,6 +17,8 @@ from appliance.errors import DatabaseDownError
 from appliance.tables import account, department, metadata
 from tests.support import postgres
 
+NEWEST = "0002"
+
 
 def test_migrations_make_exactly_the_tables_in_the_code(settings: Settings) -> None:
     def ours(_object: object, name: str | None, kind: str, _reflected: bool, _other: object) -> bool:
@@ -32,7 +34,7 @@ def test_migrations_make_exactly_the_tables_in_the_code(settings: Settings) -> N
 def test_migrate_twice_changes_nothing(settings: Settings) -> None:
     before = database.version(settings)
     database.migrate(settings)
-    assert database.version(settings) == before == "0001"
+    assert database.version(settings) == before == NEWEST
 
 
 def test_a_database_without_tables_has_no_version(cluster: postgres.Cluster, settings: Settings) -> None:
@@ -90,7 +92,7 @@ def test_preparing_again_keeps_the_data_and_sets_the_passwords(
     try:
         database.prepare_cluster(cluster.superuser_url, {**cluster.passwords, "auditor": odd}, name)
         database.engine.cache_clear()
-        assert database.version(settings, "auditor") == "0001"
+        assert database.version(settings, "auditor") == NEWEST
     finally:
         database.prepare_cluster(cluster.superuser_url, cluster.passwords, name)
 

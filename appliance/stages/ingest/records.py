@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, desc, exc, insert, select, update
+from sqlalchemy import Connection, Row, exc, insert, select, update
 
-from appliance import jobs, notify
+from appliance import consents, jobs, notify
 from appliance.audit import log
 from appliance.domain import AnalysisState, AttemptState, ConsentPurpose, RecordingState
 from appliance.errors import AuditUnavailableError, DatabaseDownError, FupanError
@@ -176,12 +176,7 @@ class Taking:
     def consent_withdrawn(self, record: IntakeRecord) -> None:
         statement = self._proven(record, "withdraw")
         purpose = ConsentPurpose(statement["purpose"])
-        before = self.tx.execute(
-            select(consent.c.text_sha256, consent.c.language)
-            .where(consent.c.attempt_id == self.id, consent.c.purpose == purpose)
-            .order_by(desc(consent.c.at))
-            .limit(1)
-        ).one_or_none()
+        before = consents.newest(self.tx, self.id).get(purpose)
         if before is None:
             raise RefusedRecordError("there is no consent to withdraw")
         self._insert_consent(record, purpose, False, (before.text_sha256, before.language))
@@ -219,6 +214,7 @@ class Taking:
                 language=text[1],
                 at=from_timestamp(record.at),
                 receipt=receipt,
+                seq=record.seq,
             )
         )
 

@@ -6,16 +6,16 @@ from collections import Counter
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, desc, insert, select, update
+from sqlalchemy import Connection, Row, delete, insert, update
 from sqlalchemy.dialects import postgresql
 
-from appliance import documents, jobs
+from appliance import consents, documents, jobs
 from appliance.audit import log
 from appliance.config import Settings
 from appliance.database import transaction
 from appliance.domain import AnalysisState, ConsentPurpose, RecordingState
 from appliance.stages.seal.media import Epoch
-from appliance.tables import analysis, consent, document, recording, track
+from appliance.tables import analysis, document, recording, track
 
 
 def note_sealed(
@@ -91,16 +91,10 @@ def _gaps(result: dict[str, Any], epochs: list[Epoch]) -> list[list[Any]]:
 def _order_analysis(tx: Connection, row: Row[Any], *, has_media: bool) -> None:
     """Queue the analysis if it was offered and agreed to; a declined one leaves no job."""
     offered = row.snapshot["policy"]["analysis"] == "offered"
-    granted = tx.scalar(
-        select(consent.c.granted)
-        .where(consent.c.attempt_id == row.id, consent.c.purpose == ConsentPurpose.ANALYSIS)
-        .order_by(desc(consent.c.at))
-        .limit(1)
-    )
     reason = None
     if not offered:
         reason = "not_offered"
-    elif not granted:
+    elif not consents.granted(tx, row.id, ConsentPurpose.ANALYSIS):
         reason = "declined"
     elif not has_media:
         reason = "no_media"

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import base64
+import datetime
 import json
 import os
 import uuid
@@ -9,18 +10,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import insert
 
-from appliance import child, documents
+from appliance import child, documents, intake_folder
 from appliance.audit.log import Action
 from appliance.child import ChildFailedError, ChildStoppedError
+from appliance.database import transaction
 from appliance.domain import AnalysisState
 from appliance.jobs import Work
-from appliance.stages import analyse, replay
-from appliance.tables import analysis, document
+from appliance.reading import one_attempt
+from appliance.stages import analyse, replay, seal
+from appliance.tables import analysis, consent, document
 from storage.vault import SealedWriter, Vault
 from tests.support.media import pieces, recorded
 from tests.support.site import Site
 
+REAL_CHILD = child.run
 CLIP = Path(__file__).parents[3] / "webui" / "static" / "demo" / "interview.webm"
 
 
@@ -37,6 +42,14 @@ def pack(site: Site) -> Path:
 @pytest.fixture
 def queued(site: Site) -> uuid.UUID:
     return site.sealed_but_not_analysed(list(recorded()))
+
+
+class SlowClock(datetime.datetime):
+    """Intake's clock, an hour slow."""
+
+    @classmethod
+    def now(cls, tz: datetime.tzinfo | None = None) -> datetime.datetime:
+        return datetime.datetime.now(tz) - datetime.timedelta(hours=1)
 
 
 def observing(before: Callable[[dict[str, Any], Any], None] = lambda _request, _more: None) -> Any:
@@ -133,6 +146,33 @@ def test_without_consent_nothing_runs_even_if_a_job_is_there(
     monkeypatch.setattr(child, "run", lambda *_, **__: pytest.fail("the child ran"))
     analyse.analyse(site.work, str(queued))
     assert state(site, queued)[0] == AnalysisState.CANCELLED
+
+
+def test_who_withdrew_is_not_analysed_though_the_clock_was_set_back_meanwhile(
+    site: Site, pack: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = site.finished(list(recorded()))
+    with monkeypatch.context() as earlier:
+        earlier.setattr(intake_folder, "datetime", SlowClock)
+        assert site.last_browser.withdraw()[0] == 200
+    site.pull()
+    given, withdrawn = sorted(
+        site.rows(consent, attempt_id=made, purpose="analysis"), key=lambda row: row.seq
+    )
+    assert (given.granted, withdrawn.granted, withdrawn.at < given.at) == (True, False, True)
+    monkeypatch.setattr(child, "run", lambda request, *_, **__: pytest.fail("the child ran"))
+    with transaction("worker", site.settings) as tx:  # as if a job had been left over
+        tx.execute(insert(analysis).values(recording_id=made, state="queued"))
+    analyse.analyse(site.work, str(made))
+    assert state(site, made) == (AnalysisState.CANCELLED, "no_consent")
+    with transaction("staff", site.settings) as tx:
+        shown = {row.purpose: row.granted for row in one_attempt.page(tx, made).consents}
+    assert shown == {"record": True, "analysis": False}
+    with pytest.MonkeyPatch.context() as real:
+        real.setattr(child, "run", REAL_CHILD)
+        seal.seal(site.work, str(made))
+    assert state(site, made) == (AnalysisState.SKIPPED, "declined")
+    assert site.waiting_jobs("analyse") == []
 
 
 def test_media_that_cannot_be_read_fails_at_once_and_a_crash_is_tried_again(

@@ -85,7 +85,7 @@ def test_withdrawing_cancels_what_is_queued(site: Site) -> None:
     site.pull()
     assert site.row(analysis, made).state == AnalysisState.CANCELLED
     assert site.waiting_jobs("analyse") == []
-    newest = max(site.rows(consent, attempt_id=made, purpose="analysis"), key=lambda row: row.at)
+    newest = max(site.rows(consent, attempt_id=made, purpose="analysis"), key=lambda row: row.seq)
     assert not newest.granted
     assert Action.ANALYSE_CANCEL in site.actions("attempt", made)
 
