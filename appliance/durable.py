@@ -1,11 +1,12 @@
 """Files of the intake folder that last: an acknowledgement survives a power cut, with every folder above it.
 
-Nothing here knows what it writes.
+Nothing here knows what it writes. A full disk raises IntakeFullError and leaves nothing half-written.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import uuid
@@ -13,6 +14,23 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from appliance.intake_errors import IntakeFullError
+from storage.vault import VaultFull
+
+# No space, no quota, or a file size that is not allowed: making room helps, so one may come back.
+NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+
+
+@contextlib.contextmanager
+def full_is_told() -> Iterator[None]:
+    """Turn "no room", the kernel's and storage's, into IntakeFullError; other errors pass."""
+    try:
+        yield
+    except VaultFull as error:
+        raise IntakeFullError from error
+    except OSError as error:
+        if error.errno in NO_ROOM:
+            raise IntakeFullError from error
+        raise
 
 
 def ensure_folder(path: Path) -> None:
@@ -20,7 +38,7 @@ def ensure_folder(path: Path) -> None:
     if path.is_dir():
         return
     ensure_folder(path.parent)
-    with contextlib.suppress(FileExistsError):
+    with contextlib.suppress(FileExistsError), full_is_told():
         path.mkdir()
     # Also when another process was first: its fsync may still be on the way.
     sync_folder(path.parent)
@@ -30,7 +48,8 @@ def sync_folder(folder: Path) -> None:
     """Make the names in a folder last."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        os.fsync(descriptor)
+        with full_is_told():
+            os.fsync(descriptor)
     finally:
         os.close(descriptor)
 
@@ -38,41 +57,60 @@ def sync_folder(folder: Path) -> None:
 def append_line(path: Path, end: int, line: bytes) -> None:
     """Write a line at the end of the whole lines, over a tail that a crash tore, and fsync it."""
     fresh = not path.exists()
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o640)
-    try:
-        os.ftruncate(descriptor, end)
-        if os.pwrite(descriptor, line, end) != len(line):
-            os.ftruncate(descriptor, end)
-            raise IntakeFullError
-        os.fsync(descriptor)
-    except OSError as error:
-        raise IntakeFullError from error
-    finally:
-        os.close(descriptor)
+    with full_is_told():
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o640)
+        try:
+            _write_at(descriptor, end, line)
+        finally:
+            os.close(descriptor)
     if fresh:
         sync_folder(path.parent)
+
+
+def _write_at(descriptor: int, end: int, line: bytes) -> None:
+    try:
+        os.ftruncate(descriptor, end)
+        if os.pwrite(descriptor, line, end) != len(line):  # the disk took a part
+            raise IntakeFullError
+        os.fsync(descriptor)
+    except BaseException:
+        # A line that was not acknowledged must not be read as a record.
+        with contextlib.suppress(OSError):
+            os.ftruncate(descriptor, end)
+        raise
 
 
 def write_durably(path: Path, data: bytes) -> None:
     """Replace a whole file so that a reader or a crash sees the old or the new one, never a part."""
     ensure_folder(path.parent)
+    replace_file(path, data, lasting=True)
+    sync_folder(path.parent)
+
+
+def replace_file(path: Path, data: bytes, *, lasting: bool = False) -> None:
+    """Replace a whole file at once for every reader; unless `lasting`, a power cut may lose it."""
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
     try:
-        with temporary.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.rename(path)
+        with full_is_told():
+            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+            try:
+                if os.pwrite(descriptor, data, 0) != len(data):  # the disk took a part
+                    raise IntakeFullError
+                if lasting:
+                    os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+            temporary.rename(path)
     finally:
         temporary.unlink(missing_ok=True)
-    sync_folder(path.parent)
 
 
 @contextlib.contextmanager
 def locked(path: Path) -> Iterator[None]:
     """Hold an exclusive lock between processes and threads."""
     ensure_folder(path.parent)
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o640)
+    with full_is_told():
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o640)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield

@@ -25,15 +25,19 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from appliance.durable import append_line, ensure_folder, locked, write_durably
-from appliance.intake_errors import LinkUnknownError, TooManyRecordsError
+from appliance.durable import append_line, ensure_folder, locked, replace_file, write_durably
+from appliance.intake_errors import IntakeFullError, LinkUnknownError, TooManyRecordsError
 from appliance.intake_state import AttemptState, IntakeRecord, RecordKind
 from appliance.packet import Packet, PacketError, canonical, open_envelope, parse_packet, to_timestamp
 from storage.vault import Journal
 
+# An interview leaves some hundred records of under 1 KB; a consent holds up to 64 KB of signed text.
 MAX_RECORDS = 5000
+MAX_RECORD_BYTES = 8 * 1024**2
 MAX_CONFLICTS = 16
 CACHED_ATTEMPTS = 2048
+# Below the disk's floor no new recording begins; running ones may use most of what is left.
+RUNNING_FLOOR_SHARE = 8
 
 
 @dataclass
@@ -52,8 +56,10 @@ class _CachedAttempt:
 class IntakeFolder:
     """One folder, used by any number of processes and threads at once."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, floor_bytes: int = 0) -> None:
+        """`floor_bytes`: how much of the disk new recordings must leave free."""
         self.root = root
+        self.floor_bytes = floor_bytes
         self._cache: OrderedDict[uuid.UUID, _CachedAttempt] = OrderedDict()
         self._cache_lock = threading.Lock()
         self._keys: tuple[tuple[int, int], dict[str, bytes]] = ((0, 0), {})
@@ -196,12 +202,20 @@ class IntakeFolder:
                 body = make_body(state)
                 if body is None:
                     return state
-                # Withdrawing and finishing always find room; everything else stops at the limit.
-                if state.last_seq >= MAX_RECORDS and kind not in _ALWAYS_TAKEN:
-                    raise TooManyRecordsError(limit=MAX_RECORDS)
                 record = IntakeRecord(state.last_seq + 1, to_timestamp(datetime.now(UTC)), kind, body)
-                append_line(path, entry.offset, canonical(record.to_json()) + b"\n")
+                line = canonical(record.to_json()) + b"\n"
+                if kind not in _ALWAYS_TAKEN:
+                    self._require_room_for(record, entry.offset + len(line))
+                append_line(path, entry.offset, line)
                 return self._refreshed(entry, recording)
+
+    def _require_room_for(self, record: IntakeRecord, log_bytes: int) -> None:
+        """Withdrawing and finishing always find room; everything else stops at the limits."""
+        if record.seq > MAX_RECORDS:
+            raise TooManyRecordsError(limit=MAX_RECORDS)
+        if log_bytes > MAX_RECORD_BYTES:
+            raise TooManyRecordsError(limit=MAX_RECORD_BYTES)
+        self.require_room_to_go_on()
 
     def _refreshed(self, entry: _CachedAttempt, recording: uuid.UUID) -> AttemptState:
         path = self._log_path(recording)
@@ -221,9 +235,7 @@ class IntakeFolder:
     def put_heartbeat(self, recording: uuid.UUID, beat: Mapping[str, Any]) -> None:
         """Keep the newest heartbeat; it need not outlive a crash."""
         path = self._folder(recording) / "heartbeat.json"
-        temporary = path.with_suffix(f".{os.getpid()}.{threading.get_ident()}.tmp")
-        temporary.write_bytes(canonical({**beat, "at": to_timestamp(datetime.now(UTC))}))
-        temporary.rename(path)
+        replace_file(path, canonical({**beat, "at": to_timestamp(datetime.now(UTC))}))
 
     def heartbeat(self, recording: uuid.UUID) -> dict[str, Any] | None:
         """The newest heartbeat, if any."""
@@ -254,10 +266,10 @@ class IntakeFolder:
         return self._entry(recording).admitted
 
     def recorded_bytes(self, recording: uuid.UUID) -> int:
-        """Bytes of every journal of a recording."""
+        """Bytes of every journal of a recording, and of what was kept beside them."""
         try:
             with os.scandir(self._folder(recording) / "tracks") as found:
-                return sum(entry.stat().st_size for entry in found if entry.name.endswith(".journal"))
+                return sum(entry.stat().st_size for entry in found if entry.name.endswith(_KEPT))
         except FileNotFoundError:
             return 0
 
@@ -273,6 +285,16 @@ class IntakeFolder:
     def free_bytes(self) -> int:
         """Room left on the disk that holds the folder."""
         return shutil.disk_usage(self.root).free
+
+    def require_room_to_begin(self) -> None:
+        """Raises IntakeFullError when the disk is nearly full."""
+        if self.free_bytes() < self.floor_bytes:
+            raise IntakeFullError
+
+    def require_room_to_go_on(self) -> None:
+        """Raises IntakeFullError when even what has begun finds no room."""
+        if self.free_bytes() < self.floor_bytes // RUNNING_FLOOR_SHARE:
+            raise IntakeFullError
 
     # --- inside --------------------------------------------------------------------------------------------
 
@@ -291,6 +313,7 @@ class IntakeFolder:
             return entry
 
 
+_KEPT = (".journal", ".conflict")
 _ALWAYS_TAKEN = (RecordKind.FINISH, RecordKind.CONSENT_WITHDRAWN)
 
 

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from appliance.domain import ConsentPurpose
+from appliance.durable import full_is_told
 from appliance.intake_folder import IntakeFolder
 from appliance.intake_session import IntakeSession
 from appliance.packet import Packet
@@ -31,18 +32,23 @@ def progress(folder: IntakeFolder, session: IntakeSession) -> dict[str, Any]:
         "checked": state.checked,
         "closed": state.closed,
         "question": question_view(packet, current) if current else None,
-        "tracks": {
-            name: {
-                epoch: {"have": ranges(data_numbers(known)), "end": known.end is not None}
-                for epoch, known in folder.journal(session.recording, name, packet.limits.bytes)
-                .state()
-                .items()
-            }
-            for name in folder.tracks(session.recording)
-        },
+        "tracks": _arrived(folder, session),
         "sealed": session.sealed,
         "receipt": state.receipt or None,
     }
+
+
+def _arrived(folder: IntakeFolder, session: IntakeSession) -> dict[str, Any]:
+    """Track → epoch → what is kept of it, and lasts: on a full disk that may raise IntakeFullError."""
+    limit = session.packet.limits.bytes
+    with full_is_told():
+        return {
+            name: {
+                epoch: {"have": ranges(data_numbers(known)), "end": known.end is not None}
+                for epoch, known in folder.journal(session.recording, name, limit).state().items()
+            }
+            for name in folder.tracks(session.recording)
+        }
 
 
 def phase(session: IntakeSession) -> str:

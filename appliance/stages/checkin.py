@@ -16,7 +16,6 @@ from appliance.intake_errors import (
     BoundElsewhereError,
     ExpiredError,
     FinishedError,
-    IntakeFullError,
     LinkReplacedError,
     LinkUnknownError,
 )
@@ -52,9 +51,7 @@ def begin_message(recording: uuid.UUID, page: str) -> bytes:
     return f"fupan begin v1\n{recording}\n{page}".encode()
 
 
-def begin(
-    folder: IntakeFolder, recording: uuid.UUID, request: dict[str, Any], address: str, floor_bytes: int
-) -> Begun:
+def begin(folder: IntakeFolder, recording: uuid.UUID, request: dict[str, Any], address: str) -> Begun:
     """Bind a browser to its attempt, or give the bound browser a further token.
 
     `request` is {secret, browser_key, page, signature}. Another browser than the bound one gets
@@ -78,7 +75,7 @@ def begin(
             if bound is None or bound.browser_key != key or state.superseded_at(bound) is not None:
                 raise LinkReplacedError
         elif bound is None:
-            _refuse_new_browser(folder, packet, state, now, floor_bytes)
+            _refuse_new_browser(folder, packet, state, now)
         elif bound.browser_key != key:
             raise FinishedError if state.finished else BoundElsewhereError
         return {
@@ -108,16 +105,13 @@ def _packet_for_secret(folder: IntakeFolder, recording: uuid.UUID, secret: objec
     raise LinkUnknownError
 
 
-def _refuse_new_browser(
-    folder: IntakeFolder, packet: Packet, state: AttemptState, now: datetime, floor_bytes: int
-) -> None:
+def _refuse_new_browser(folder: IntakeFolder, packet: Packet, state: AttemptState, now: datetime) -> None:
     """A first browser is not bound once the interview is over, nor when the disk is nearly full."""
     if state.finished or folder.tombstone(packet.recording) is not None:
         raise FinishedError
     if now > packet.deadline:
         raise ExpiredError
-    if folder.free_bytes() < floor_bytes:
-        raise IntakeFullError
+    folder.require_room_to_begin()
 
 
 def _request_fresh_link(folder: IntakeFolder, recording: uuid.UUID, generation: int, address: str) -> None:

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from appliance.domain import ConsentPurpose, ScreenPolicy, TrackKind
+from appliance.durable import full_is_told
 from appliance.errors import FupanError
 from appliance.intake_errors import (
     BadDigestError,
@@ -53,8 +54,6 @@ from storage.vault import (
 MAX_CHUNK_NUMBER = 1_000_000
 TAG_BYTES = 16
 BODY_OVERHEAD = MAX_OPENING_BYTES + TAG_BYTES
-# Below the floor no new recording begins; running ones may use most of what is left.
-RUNNING_FLOOR_SHARE = 8
 # How far a candidate's clock may be ahead of ours when the two say what came first.
 CLOCK_SLACK_SECONDS = 10
 
@@ -117,7 +116,6 @@ def put_chunk(
     place: ChunkPlace,
     body: bytes,
     digest: bytes,
-    floor_bytes: int,
 ) -> bool:
     """Store one sealed chunk; durable when this returns. True when it is new, False when it was there.
 
@@ -137,21 +135,23 @@ def put_chunk(
     ciphertext = body[opening.end :]
     if len(ciphertext) <= TAG_BYTES:
         raise EmptyChunkError
-    journal = folder.journal(session.recording, place.track, packet.limits.bytes)
-    if opening.sha256 not in admitted:
-        if place.epoch.hex() not in journal.state():
-            _admit_epoch(folder, session, opening, floor_bytes)
-        admitted.add(opening.sha256)
-    full = _no_room(folder, session, len(body), floor_bytes)
-    if full is not None and not _has_arrived(journal, place, digest):
-        raise full
-    try:
-        result = journal.append(place.epoch, place.number, place.flag, opening.raw, ciphertext, digest)
-    except JournalConflict as error:
-        _keep_conflict(folder, session.recording, place, body)
-        raise DifferentChunkError from error
-    except VaultFull as error:
-        raise _full(error, packet) from error
+    with full_is_told():
+        journal = folder.journal(session.recording, place.track, packet.limits.bytes)
+        if opening.sha256 not in admitted and place.epoch.hex() not in journal.state():
+            _admit_epoch(folder, session, opening)
+        full = _no_room(folder, session, len(body))
+        if full is not None and not _has_arrived(journal, place, digest):
+            raise full
+        try:
+            result = journal.append(place.epoch, place.number, place.flag, opening.raw, ciphertext, digest)
+        except JournalConflict as error:
+            _keep_conflict(folder, session.recording, place, body)
+            raise DifferentChunkError from error
+        except VaultFull as error:
+            if error.kind == "limit":
+                raise RecordingTooLargeError(limit=packet.limits.bytes) from error
+            raise
+    admitted.add(opening.sha256)  # only now is the epoch in the journal, where the next one counts it
     # The seal puts its tombstone before it reads the journals. So a chunk it did not read finds the tombstone
     # here, and the browser is not told that it was kept.
     if folder.tombstone(session.recording) is not None:
@@ -193,7 +193,7 @@ def _checked_opening(session: IntakeSession, place: ChunkPlace, body: bytes, adm
     return opening
 
 
-def _admit_epoch(folder: IntakeFolder, session: IntakeSession, opening: Opening, floor_bytes: int) -> None:
+def _admit_epoch(folder: IntakeFolder, session: IntakeSession, opening: Opening) -> None:
     """A new epoch is taken from the newest browser until its finish, and from an earlier one if it has waited
     since before another took over; always within the packet's number of epochs."""
     state = session.state
@@ -208,8 +208,8 @@ def _admit_epoch(folder: IntakeFolder, session: IntakeSession, opening: Opening,
     epochs = sum(len(folder.journal(session.recording, name, limits.bytes).state()) for name in tracks)
     if epochs >= limits.epochs:
         raise TooManyEpochsError(limit=limits.epochs)
-    if epochs == 0 and folder.free_bytes() < floor_bytes:
-        raise IntakeFullError
+    if epochs == 0:
+        folder.require_room_to_begin()
 
 
 def _opened_before(opening: Opening, moment: datetime | None) -> bool:
@@ -217,13 +217,15 @@ def _opened_before(opening: Opening, moment: datetime | None) -> bool:
     return moment is None or opening.clock.wall_ms <= (moment.timestamp() + CLOCK_SLACK_SECONDS) * 1000
 
 
-def _no_room(folder: IntakeFolder, session: IntakeSession, size: int, floor_bytes: int) -> FupanError | None:
+def _no_room(folder: IntakeFolder, session: IntakeSession, size: int) -> FupanError | None:
     """Why `size` further bytes would not be taken, if so."""
     limit = session.packet.limits.bytes
     if folder.recorded_bytes(session.recording) + size > limit:
         return RecordingTooLargeError(limit=limit)
-    if folder.free_bytes() < floor_bytes // RUNNING_FLOOR_SHARE:
-        return IntakeFullError()
+    try:
+        folder.require_room_to_go_on()
+    except IntakeFullError as error:
+        return error
     return None
 
 
@@ -231,10 +233,6 @@ def _has_arrived(journal: Journal, place: ChunkPlace, digest: bytes) -> bool:
     known = journal.state().get(place.epoch.hex())
     chunk = known.chunks.get(place.number) if known else None
     return chunk is not None and chunk.digest == digest
-
-
-def _full(error: VaultFull, packet: Packet) -> FupanError:
-    return RecordingTooLargeError(limit=packet.limits.bytes) if error.kind == "limit" else IntakeFullError()
 
 
 def _keep_conflict(folder: IntakeFolder, recording: uuid.UUID, place: ChunkPlace, body: bytes) -> None:
@@ -273,7 +271,8 @@ def finish(folder: IntakeFolder, session: IntakeSession, request: dict[str, Any]
     session.require_current()
     statement = signed_statement(session, request, "finish")
     epochs = _listed_epochs(statement)
-    _require_arrived(folder, session, epochs)
+    with full_is_told():
+        _require_arrived(folder, session, epochs)
     text = request["statement"]
     receipt = {
         "number": hashlib.sha256(text.encode()).hexdigest()[:12],

@@ -148,3 +148,23 @@ def test_a_tombstone_must_be_signed_and_name_its_recording(site: IntakeSite) -> 
     assert site.folder.tombstone(other) is None
     with pytest.raises(PacketError):
         site.folder.put_tombstone(b"{}")
+
+
+def test_records_stop_at_their_bytes_but_withdrawing_never_does(
+    site: IntakeSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(intake_folder, "MAX_RECORD_BYTES", 2000)
+    recording = uuid.uuid4()
+    long = {"event": "question_opened", "question": 1, "statement": "x" * 900}
+    site.folder.append(recording, RecordKind.STATE, lambda _: long)
+    with pytest.raises(TooManyRecordsError, match="2000"):
+        site.folder.append(recording, RecordKind.STATE, lambda _: {**long, "more": "x" * 900})
+    withdrawal = {"statement": '{"purpose":"analysis"}', "signature": "s" * 2000}
+    assert site.folder.append(recording, RecordKind.CONSENT_WITHDRAWN, lambda _: withdrawal).last_seq == 2
+
+
+def test_what_is_kept_beside_a_journal_counts(site: IntakeSite) -> None:
+    recording = uuid.uuid4()
+    site.folder.journal(recording, "camera", 1 << 20)
+    assert site.folder.keep_conflict(recording, "camera.00.0.0", bytes(1000))
+    assert site.folder.recorded_bytes(recording) == 1000

@@ -13,7 +13,6 @@ from typing import Any
 from flask import Blueprint, Response, current_app, jsonify, request
 from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
 
-from appliance.config import Settings
 from appliance.intake_errors import BadDigestError, BadRequestFieldError, IntakeFullError
 from appliance.intake_folder import IntakeFolder
 from appliance.intake_progress import packet_view, progress
@@ -33,11 +32,6 @@ blueprint.before_request(prove_token)
 def _folder() -> IntakeFolder:
     folder: IntakeFolder = current_app.extensions["fupan_intake"]
     return folder
-
-
-def _floor() -> int:
-    settings: Settings = current_app.extensions["fupan_settings"]
-    return settings.disk_floor_bytes
 
 
 def _address() -> str:
@@ -74,7 +68,7 @@ def ping() -> Response:
 @public
 def begin(recording: uuid.UUID) -> Response:
     """Bind this browser. The link's secret in the body is what allows it."""
-    begun = checkin.begin(_folder(), recording, _json(), _address(), _floor())
+    begun = checkin.begin(_folder(), recording, _json(), _address())
     proven = authorise(_folder(), recording, begun.token)
     return jsonify({"token": begun.token, **_status(proven)})
 
@@ -151,7 +145,7 @@ def put_chunk(recording: uuid.UUID, track: str, epoch: str, number: int) -> Resp
     """Store one sealed chunk: 201 when it is new, 200 when the same one was there."""
     place = record.ChunkPlace(track, _epoch_bytes(epoch), number, _flag())
     digest = _content_digest()
-    created = record.put_chunk(_folder(), session(), place, _whole_body(), digest, _floor())
+    created = record.put_chunk(_folder(), session(), place, _whole_body(), digest)
     response = jsonify({})
     response.status_code = 201 if created else 200
     return response

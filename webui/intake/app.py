@@ -25,7 +25,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     """A WSGI application for the site that FUPAN_CONFIG names."""
     settings = settings or config.load()
     app = base_app("fupan-intake", settings, devices=ROOM_DEVICES, max_body=MAX_BODY_BYTES)
-    folder = IntakeFolder(settings.intake_folder)
+    folder = IntakeFolder(settings.intake_folder, settings.disk_floor_bytes)
     folder.root.mkdir(parents=True, exist_ok=True)
     app.extensions["fupan_intake"] = folder
     app.register_blueprint(page.blueprint)

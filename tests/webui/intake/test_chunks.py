@@ -243,3 +243,28 @@ def test_uploads_are_taken_for_the_grace_and_no_longer(begun: Begun, monkeypatch
     assert candidate.put(epoch, epoch.chunk(b"x"))[0] == 201
     Later.ahead = timedelta(hours=74)
     assert code(candidate.put(epoch, epoch.chunk(b"y"))) == (410, "expired")
+
+
+def test_conflicts_stop_at_the_limit_of_the_recording(begun: Begun, site: IntakeSite) -> None:
+    candidate = begun(limits=replace(Limits(), bytes=12_000))
+    epoch = candidate.epoch()
+    pieces = [epoch.chunk(b"first"), epoch.chunk(b"second"), epoch.chunk(b"third")]
+    for piece in pieces:
+        assert candidate.put(epoch, piece)[0] == 201
+    other = epoch.writer.opening.raw + bytes(4000)
+    assert code(candidate.put(epoch, (0, 0, other))) == (409, "different_chunk")
+    assert code(candidate.put(epoch, (1, 0, other))) == (409, "different_chunk")
+    assert code(candidate.put(epoch, (2, 0, other))) == (413, "recording_too_large")
+    assert candidate.put(epoch, pieces[2])[0] == 200
+    assert len(list(site.folder.root.rglob("*.conflict"))) == 2
+
+
+def test_epochs_that_find_no_room_are_not_admitted(begun: Begun) -> None:
+    """An opening that was refused for its size must not pass the count of epochs later."""
+    candidate = begun(limits=replace(Limits(), bytes=6000, epochs=2))
+    epochs = [candidate.epoch() for _ in range(4)]
+    for epoch in epochs:
+        too_much = (0, 0, epoch.writer.opening.raw + bytes(9000))
+        assert code(candidate.put(epoch, too_much)) == (413, "recording_too_large")
+    answers = [candidate.put(epoch, epoch.chunk(b"x"))[0] for epoch in epochs]
+    assert answers == [201, 201, 413, 413]
