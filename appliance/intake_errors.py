@@ -141,6 +141,10 @@ class TooManyRecordsError(TooLargeError):
     message = "Too many requests for this interview (limit %(limit)s)."
 
 
+class RecordsTooLargeError(TooLargeError):
+    code = "records_too_large"
+
+
 class IntakeFullError(StorageFullError):
     code = "full"
     retry_after_seconds = 60

@@ -26,7 +26,12 @@ from pathlib import Path
 from typing import Any
 
 from appliance.durable import append_line, ensure_folder, locked, replace_file, write_durably
-from appliance.intake_errors import IntakeFullError, LinkUnknownError, TooManyRecordsError
+from appliance.intake_errors import (
+    IntakeFullError,
+    LinkUnknownError,
+    RecordsTooLargeError,
+    TooManyRecordsError,
+)
 from appliance.intake_state import AttemptState, IntakeRecord, RecordKind
 from appliance.packet import Packet, PacketError, canonical, open_envelope, parse_packet, to_timestamp
 from storage.vault import Journal
@@ -214,7 +219,7 @@ class IntakeFolder:
         if record.seq > MAX_RECORDS:
             raise TooManyRecordsError(limit=MAX_RECORDS)
         if log_bytes > MAX_RECORD_BYTES:
-            raise TooManyRecordsError(limit=MAX_RECORD_BYTES)
+            raise RecordsTooLargeError(limit=f"{MAX_RECORD_BYTES // 1024**2} MB")
         self.require_room_to_go_on()
 
     def _refreshed(self, entry: _CachedAttempt, recording: uuid.UUID) -> AttemptState:

@@ -19,7 +19,7 @@ from appliance.errors import (
     TooLargeError,
     UnauthenticatedError,
 )
-from webui import words
+from webui import i18n, words
 
 logger = logging.getLogger("fupan.web")
 RETRY_SECONDS = 5
@@ -134,7 +134,7 @@ def _from_http(error: HTTPException) -> Response:
         response.headers.extend({"Allow": ", ".join(sorted(getattr(error, "valid_methods", None) or ()))})
         return response
     if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
-        return answer(TooLargeError(limit="4 MB"))
+        return answer(TooLargeError(limit=i18n.size(request.max_content_length)))
     if status == HTTPStatus.UNPROCESSABLE_ENTITY:
         return answer(InvalidInputError(what=error.description or ""))
     return answer(BadRequestError())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,8 @@ from appliance.config import Database, Settings
 from appliance.errors import NotFoundError
 from webui import auth, i18n
 from webui.app import base_app
+from webui.intake import app as intake
+from webui.staff import app as staff
 
 TEMPLATES = Path(auth.__file__).parent / "templates"
 FIRST_LOAD_BYTES = 150_000
@@ -60,6 +63,30 @@ def test_a_multipart_body_is_refused_before_anything_reads_it(app: Flask) -> Non
     assert (refused.status_code, asked) == (415, [])
     assert browser.post("/form", data={"a": "b"}).status_code == 200
     assert asked == ["b"]
+
+
+@pytest.mark.parametrize(
+    ("path", "size", "kind", "limit"),
+    [
+        ("/form", 5_000_000, "application/x-www-form-urlencoded", "4.2 MB"),
+        ("/body", 5_000_000, "application/octet-stream", "4.2 MB"),
+        ("/small", 300_000, "application/json", "200 kB"),
+    ],
+)
+def test_a_body_that_is_too_large_is_told_its_own_limit(
+    app: Flask, path: str, size: int, kind: str, limit: str
+) -> None:
+    def small() -> bytes:
+        request.max_content_length = 200_000
+        return request.get_data()
+
+    views = {"/form": lambda: request.form.get("a", ""), "/body": lambda: request.get_data(), "/small": small}
+    app.add_url_rule(path, path, auth.public(views[path]), methods=["POST"])
+    refused = app.test_client().post(
+        path, data=b"a=" + b"x" * size, content_type=kind, headers={"Accept": "application/json"}
+    )
+    assert refused.status_code == 413
+    assert limit in refused.get_json()["message"]
 
 
 @pytest.mark.parametrize("template", sorted(TEMPLATES.rglob("*.html")), ids=lambda path: path.name)
@@ -157,3 +184,27 @@ def test_an_unexpected_error_tells_its_number_and_nothing_else(
     assert answer.status_code == 500
     assert answer.headers["X-Request-ID"] in answer.text
     assert words not in answer.text + caplog.text
+
+
+@pytest.mark.parametrize("create", [staff.create_app, intake.create_app], ids=["staff", "intake"])
+@pytest.mark.parametrize(
+    ("trusted", "believed"), [(0, "10.0.0.1"), (1, "198.51.100.7"), (2, "203.0.113.9")], ids=str
+)
+def test_of_forwarded_addresses_only_those_of_our_proxies_are_believed(
+    create: Callable[[Settings], Flask], trusted: int, believed: str, tmp_path: Path
+) -> None:
+    settings = Settings(
+        tmp_path, "http://localhost", "http://127.0.0.1", Database("/nowhere"), trusted_proxies=trusted
+    )
+    app = create(settings)
+    seen: list[str | None] = []
+    app.before_request_funcs.setdefault(None, []).insert(
+        0, lambda: seen.append(f"{request.remote_addr} {request.host} {request.scheme}")
+    )
+    forged = {
+        "X-Forwarded-For": "192.0.2.66, 203.0.113.9, 198.51.100.7",
+        "X-Forwarded-Host": "elsewhere.example",
+        "X-Forwarded-Proto": "https",
+    }
+    app.test_client().get("/nowhere", headers=forged, environ_base={"REMOTE_ADDR": "10.0.0.1"})
+    assert seen == [f"{believed} localhost http"]
