@@ -8,11 +8,13 @@ from __future__ import annotations
 import json
 import os
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from appliance.errors import ConfigurationError
+from appliance.settings_rules import check
 
 DATABASE_ROLES = ("owner", "staff", "worker", "keyholder", "auditor")
 
@@ -50,7 +52,11 @@ class Timing:
 
 @dataclass(frozen=True)
 class Settings:
-    """Everything a process needs to know about its site. Paths are absolute."""
+    """Everything a process needs to know about its site. Paths are absolute.
+
+    `trusted_proxies` is how many reverse proxies of ours stand before the web processes: only so many
+    entries of X-Forwarded-For are believed.
+    """
 
     data: Path
     staff_url: str
@@ -64,6 +70,7 @@ class Settings:
     language: str = "zh"
     disk_floor_bytes: int = 1024**3
     analysis_memory_bytes: int = 3 * 1024**3
+    trusted_proxies: int = 0
 
     @property
     def intake_folder(self) -> Path:
@@ -123,23 +130,30 @@ def load(path: str | os.PathLike[str] | None = None) -> Settings:
     where = path or os.environ.get("FUPAN_CONFIG")
     if not where:
         raise ConfigurationError(what="set FUPAN_CONFIG to the path of fupan.toml, or start with `fupan run`")
-    try:
-        raw = tomllib.loads(Path(where).read_text(encoding="utf-8"))
-    except (OSError, tomllib.TOMLDecodeError) as error:
-        raise ConfigurationError(what=f"{where}: {error}") from error
-    return from_mapping(raw)
+    return from_mapping(read(Path(where)), str(where))
 
 
-def from_mapping(raw: dict[str, Any]) -> Settings:
-    """Settings from parsed TOML; unknown names are refused so that a typing slip is seen."""
+def read(path: Path) -> dict[str, Any]:
+    """What a TOML file says, unchecked. Raises ConfigurationError for one that cannot be read as TOML."""
     try:
-        values = dict(raw)
-        values["data"] = Path(values["data"])
-        if not values["data"].is_absolute():
-            raise ConfigurationError(what=f"data folder {values['data']} must be an absolute path")
-        values["database"] = Database(**values["database"])
-        values["smtp"] = Smtp(**values.get("smtp", {}))
-        values["timing"] = Timing(**values.get("timing", {}))
-        return Settings(**values)
-    except (KeyError, TypeError) as error:
-        raise ConfigurationError(what=f"settings file: {error}") from error
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigurationError(what=f"{path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigurationError(what=f"{path}: byte {error.start} is not UTF-8") from error
+    except (ValueError, RecursionError) as error:
+        raise ConfigurationError(what=f"{path}: {error}") from error
+
+
+def from_mapping(raw: Mapping[str, Any], where: str = "settings") -> Settings:
+    """Settings from parsed TOML; `where` names the file in messages.
+
+    Unknown names, wrong types and values that are not allowed raise ConfigurationError, in one line that
+    says which and what is allowed.
+    """
+    values = check(raw, where)
+    values["data"] = Path(values["data"])
+    values["database"] = Database(**values["database"])
+    values["smtp"] = Smtp(**values.get("smtp", {}))
+    values["timing"] = Timing(**values.get("timing", {}))
+    return Settings(**values)

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 from flask import Flask, Response, g, request
+from werkzeug.middleware.proxy_fix import ProxyFix
 
 from appliance.config import Settings
 from webui import assets, auth, errors, i18n
@@ -41,6 +42,7 @@ def base_app(
     """
     app = Flask(name, static_folder=None, template_folder=str(HERE / "templates"))
     app.extensions["fupan_settings"] = settings
+    _believe_proxies(app, settings.trusted_proxies)
     app.config.update(
         MAX_CONTENT_LENGTH=max_body,
         MAX_FORM_MEMORY_SIZE=2 * 1024 * 1024,
@@ -57,6 +59,13 @@ def base_app(
     assets.install(app)
     errors.install(app)
     return app
+
+
+def _believe_proxies(app: Flask, count: int) -> None:
+    """Take the client's address from behind `count` proxies of ours; whatever more a client wrote into
+    X-Forwarded-For is its own word. Host, scheme and prefix are never taken from headers."""
+    if count:
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=count, x_proto=0)  # type: ignore[method-assign]  # Flask's own way
 
 
 def _number_the_request() -> None:

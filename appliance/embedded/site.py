@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import secrets
-import tomllib
 from typing import Any
 
 from appliance import config
@@ -45,7 +44,7 @@ def write_settings(layout: Layout, address: Address, database_host: str, databas
         "profile": "embedded",
         "database": {"host": database_host, "port": database_port},
     }
-    settings = config.from_mapping(values)
+    settings = config.from_mapping(values, str(layout.site_settings))
     unfinished = layout.settings.with_name("fupan.toml.unfinished")
     unfinished.write_text(_as_toml(values), encoding="utf-8")
     unfinished.rename(layout.settings)
@@ -65,10 +64,7 @@ def _administrators(layout: Layout) -> dict[str, Any]:
     path = layout.site_settings
     if not path.exists():
         return {}
-    try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, tomllib.TOMLDecodeError) as error:
-        raise ConfigurationError(what=f"{path}: {error}") from error
+    values = config.read(path)
     taken = sorted(set(values) & set(DECIDED))
     if taken:
         raise ConfigurationError(what=f"{path}: {', '.join(taken)} cannot be set here; a start decides it")
@@ -76,10 +72,15 @@ def _administrators(layout: Layout) -> dict[str, Any]:
 
 
 def _as_toml(values: dict[str, Any]) -> str:
-    """Plain tables of strings, numbers and truths. JSON strings are TOML strings."""
+    """Plain tables of checked strings, numbers and truths."""
     lines = ["# Written by `fupan run` at each start; changes here are lost. Yours go in ../fupan.toml."]
     tables = {name: value for name, value in values.items() if isinstance(value, dict)}
-    lines += [f"{name} = {json.dumps(value)}" for name, value in values.items() if name not in tables]
+    lines += [f"{name} = {_literal(value)}" for name, value in values.items() if name not in tables]
     for name, table in tables.items():
-        lines += ["", f"[{name}]", *(f"{key} = {json.dumps(value)}" for key, value in table.items())]
+        lines += ["", f"[{name}]", *(f"{key} = {_literal(value)}" for key, value in table.items())]
     return "\n".join(lines) + "\n"
+
+
+def _literal(value: object) -> str:
+    """JSON's form is TOML's, unless characters are escaped by surrogates; checked text is printable."""
+    return json.dumps(value, ensure_ascii=False)

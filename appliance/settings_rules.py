@@ -1,0 +1,144 @@
+"""What each setting may be. A wrong one is refused in one line that names it and says what is allowed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from appliance.errors import ConfigurationError
+
+SHOWN = 60  # characters of a wrong value that the message repeats
+HOST_NAME = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.:-]{0,252}[A-Za-z0-9_])?")
+IDENTIFIER = re.compile(r"[a-z_][a-z0-9_]{0,62}")
+MAILBOX = re.compile(r"[^@\s<>,;\"]{1,64}@[^@\s<>,;\"]{1,250}")
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One setting: whether a value from TOML fits, what is allowed in words, and how it is kept."""
+
+    allowed: str
+    fits: Callable[[Any], bool]
+    kept: Callable[[Any], Any] = lambda value: value
+
+
+def _text(fits: Callable[[str], bool], allowed: str) -> Rule:
+    return Rule(allowed, lambda value: isinstance(value, str) and value.isprintable() and fits(value))
+
+
+def _choice(*words: str) -> Rule:
+    return _text(words.__contains__, " or ".join(f'"{word}"' for word in words))
+
+
+def _whole(low: int, high: int) -> Rule:
+    return Rule(
+        f"a whole number from {low} to {high}", lambda value: type(value) is int and low <= value <= high
+    )
+
+
+def _seconds(low: float, high: float) -> Rule:
+    allowed = f"a number of seconds from {low:g} to {high:g}"
+    return Rule(allowed, lambda value: type(value) in (int, float) and low <= value <= high, float)
+
+
+def _is_address(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        port = parts.port
+    except ValueError:
+        return False
+    bare = not (parts.path or parts.query or parts.fragment or parts.username or parts.password)
+    return (
+        parts.scheme in ("http", "https") and bool(parts.hostname) and bare and port != 0 and " " not in text
+    )
+
+
+_PATH = _text(lambda text: text.startswith("/"), "an absolute path")
+_ADDRESS = _text(
+    _is_address, 'an address as browsers write it, without a path, like "https://hr.example:8000"'
+)
+_PORT = _whole(1, 65535)
+
+TABLES: dict[str, dict[str, Rule]] = {
+    "": {
+        "data": _PATH,
+        "staff_url": _ADDRESS,
+        "intake_url": _ADDRESS,
+        "profile": _choice("embedded", "installed"),
+        "deployment": _choice("cn", "eu"),
+        "site": _text(lambda text: 0 < len(text.strip()) <= 80, "a name of 1 to 80 characters"),
+        "language": _choice("zh", "en"),
+        "disk_floor_bytes": _whole(0, 2**50),
+        "analysis_memory_bytes": _whole(256 * 1024**2, 2**50),
+        "trusted_proxies": _whole(0, 8),
+    },
+    "database": {
+        "host": _text(
+            lambda text: text.startswith("/") or bool(HOST_NAME.fullmatch(text)),
+            "a host name, or the absolute path of a socket's folder",
+        ),
+        "port": _PORT,
+        "name": _text(lambda text: bool(IDENTIFIER.fullmatch(text)), "a name of small letters, digits and _"),
+    },
+    "smtp": {
+        "host": _text(
+            lambda text: not text or bool(HOST_NAME.fullmatch(text)), 'a host name, or "" for none'
+        ),
+        "port": _PORT,
+        "starttls": Rule("true or false", lambda value: isinstance(value, bool)),
+        "username": _text(lambda text: len(text) <= 256, "a text of at most 256 characters"),
+        "sender": _text(lambda text: bool(MAILBOX.fullmatch(text)), 'a bare address, like "hr@example.com"'),
+        "ca_file": _text(lambda text: not text or text.startswith("/"), 'an absolute path, or "" for none'),
+    },
+    "timing": {
+        "pull": _seconds(0.05, 3600),
+        "replay_lease": _seconds(10, 3600),
+        "session_idle": _seconds(60, 86400),
+        "session_absolute": _seconds(60, 30 * 86400),
+    },
+}
+REQUIRED = {"": ("data", "staff_url", "intake_url", "database"), "database": ("host",)}
+
+
+def check(raw: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """The values of a parsed settings file, each as it is kept; `where` names the file in messages.
+
+    Raises ConfigurationError for the first that is unknown, missing or not allowed.
+    """
+    return _table(raw, "", where)
+
+
+def _table(raw: Mapping[str, Any], table: str, where: str) -> dict[str, Any]:
+    rules = TABLES[table]
+    known = [*rules, *(() if table else (f"[{name}]" for name in TABLES if name))]
+    values: dict[str, Any] = {}
+    for key, value in raw.items():
+        if not table and key in TABLES and key:
+            if not isinstance(value, dict):
+                raise _wrong(where, key, value, f"a table; write [{key}] on a line of its own")
+            values[key] = _table(value, key, where)
+        elif key not in rules:
+            raise _wrong(where, _name(table, key), value, f"no such setting; there are {', '.join(known)}")
+        elif not rules[key].fits(value):
+            raise _wrong(where, _name(table, key), value, f"allowed is {rules[key].allowed}")
+        else:
+            values[key] = rules[key].kept(value)
+    for key in REQUIRED.get(table, ()):
+        if key not in raw:
+            raise ConfigurationError(what=f"{where}: {_name(table, key)} is missing")
+    return values
+
+
+def _name(table: str, key: str) -> str:
+    shown = key if key.isprintable() and key else repr(key)
+    return f"{table}.{shown}" if table else shown
+
+
+def _wrong(where: str, name: str, value: object, why: str) -> ConfigurationError:
+    shown = repr(value)
+    if len(shown) > SHOWN:
+        shown = shown[:SHOWN] + "…"
+    return ConfigurationError(what=f"{where}: {name} = {shown}: {why}")

@@ -1,0 +1,172 @@
+"""Settings: what is right is taken as it is meant, and what is wrong is one line that can be acted on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+from hypothesis import given
+from hypothesis import strategies as st
+
+from appliance import cli, config
+from appliance.embedded import site
+from appliance.embedded.address import resolve
+from appliance.embedded.layout import Layout
+from appliance.errors import ConfigurationError
+from appliance.settings_rules import TABLES
+
+RIGHT: dict[str, Any] = {
+    "data": "/srv/fupan",
+    "staff_url": "https://hr.example:8000",
+    "intake_url": "http://127.0.0.1:8001",
+    "database": {"host": "/run/postgresql"},
+}
+SETTINGS = [(table, key) for table, rules in TABLES.items() for key in rules]
+# Whatever TOML can say: no such thing is ever more than one line.
+TOML_VALUES = st.recursive(
+    st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=200)
+    | st.datetimes()
+    | st.dates()
+    | st.times(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=9), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+def with_value(table: str, key: str, value: object) -> dict[str, Any]:
+    if not table:
+        return RIGHT | {key: value}
+    return RIGHT | {table: {**RIGHT.get(table, {}), key: value}}
+
+
+def refusal(raw: dict[str, Any]) -> str:
+    with pytest.raises(ConfigurationError) as caught:
+        config.from_mapping(raw, "/srv/fupan/fupan.toml")
+    said = str(caught.value)
+    assert said.isprintable()
+    assert len(said) < 600
+    assert "/srv/fupan/fupan.toml: " in said
+    return said
+
+
+def test_the_defaults_are_themselves_allowed() -> None:
+    settings = config.from_mapping(RIGHT)
+    for table, rules in TABLES.items():
+        part = getattr(settings, table) if table else settings
+        for key, rule in rules.items():
+            value = getattr(part, key)
+            assert rule.fits(str(value) if isinstance(value, Path) else value), (table, key)
+    assert settings.trusted_proxies == 0
+
+
+@pytest.mark.parametrize(
+    ("table", "key", "value", "allowed"),
+    [
+        ("", "language", "de", '"zh" or "en"'),
+        ("", "language", 7, '"zh" or "en"'),
+        ("", "profile", "production", '"embedded" or "installed"'),
+        ("", "deployment", "us", '"cn" or "eu"'),
+        ("", "data", "fupan", "an absolute path"),
+        ("", "data", 5, "an absolute path"),
+        ("", "site", "", "a name of 1 to 80 characters"),
+        ("", "site", "two\nlines", "a name of 1 to 80 characters"),
+        ("", "staff_url", "hr.example", "an address as browsers write it"),
+        ("", "staff_url", "https://hr.example:99999", "an address as browsers write it"),
+        ("", "intake_url", "https://hr.example/room", "an address as browsers write it"),
+        ("", "disk_floor_bytes", "1 GB", "a whole number from 0"),
+        ("", "disk_floor_bytes", True, "a whole number from 0"),
+        ("", "trusted_proxies", -1, "a whole number from 0 to 8"),
+        ("", "colour", "red", "no such setting"),
+        ("smtp", "port", "25", "a whole number from 1 to 65535"),
+        ("smtp", "port", 0, "a whole number from 1 to 65535"),
+        ("smtp", "starttls", "yes", "true or false"),
+        ("smtp", "sender", "HR", "a bare address"),
+        ("smtp", "hots", "mail", "no such setting; there are host, port"),
+        ("timing", "pull", 0, "a number of seconds from 0.05"),
+        ("timing", "pull", float("nan"), "a number of seconds"),
+        ("timing", "session_idle", float("inf"), "a number of seconds"),
+        ("database", "host", ["a"], "a host name"),
+        ("database", "name", "x; drop", "a name of small letters"),
+    ],
+)
+def test_a_wrong_value_is_named_with_what_is_allowed(
+    table: str, key: str, value: object, allowed: str
+) -> None:
+    said = refusal(with_value(table, key, value))
+    assert f"{table}.{key} = " in said if table else f"{key} = " in said
+    assert allowed in said
+
+
+@pytest.mark.parametrize("key", ["data", "staff_url", "intake_url", "database"])
+def test_a_missing_one_is_named(key: str) -> None:
+    assert f"{key} is missing" in refusal({name: value for name, value in RIGHT.items() if name != key})
+    assert "database.host is missing" in refusal(RIGHT | {"database": {}})
+
+
+def test_a_table_that_is_none_is_told(tmp_path: Path) -> None:
+    assert "write [smtp] on a line of its own" in refusal(RIGHT | {"smtp": "mail.example"})
+
+
+@given(setting=st.sampled_from(SETTINGS), value=TOML_VALUES)
+def test_no_value_of_any_type_gets_past_its_rule_or_out_of_one_line(
+    setting: tuple[str, str], value: object
+) -> None:
+    table, key = setting
+    raw = with_value(table, key, value)
+    try:
+        settings = config.from_mapping(raw)
+    except ConfigurationError:
+        refusal(raw)
+        return
+    kept = getattr(getattr(settings, table) if table else settings, key)
+    assert kept == (Path(value) if isinstance(kept, Path) and isinstance(value, str) else value)
+    assert isinstance(kept, str | bool | int | float | Path)
+
+
+@given(key=st.text(max_size=40), value=TOML_VALUES)
+def test_no_unknown_key_gets_past(key: str, value: object) -> None:
+    if key not in TABLES and key not in TABLES[""]:
+        assert "no such setting" in refusal(RIGHT | {key: value})
+
+
+@pytest.mark.parametrize(
+    "text", [b"data = ", b"\xff\xfe", b"a = " + b"[" * 5000, b'data = "x"\ndata = "y"'], ids=range(4)
+)
+def test_a_file_that_is_no_toml_is_one_line_of_the_command(
+    text: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "run" / "fupan.toml"
+    path.parent.mkdir()
+    path.write_bytes(text)
+    monkeypatch.delenv("FUPAN_CONFIG", raising=False)
+    done = CliRunner().invoke(cli.main, ["--data", str(tmp_path), "models", "status"], prog_name="fupan")
+    assert done.exit_code == 1
+    assert done.stderr.count("\n") == 1
+    assert str(path) in done.stderr
+    assert "Traceback" not in done.output
+
+
+def test_the_administrators_file_is_the_one_that_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FUPAN_CONFIG", "")
+    layout = Layout(tmp_path)
+    layout.run.mkdir()
+    layout.site_settings.write_text("[timing]\npull = 'fast'\n")
+    with pytest.raises(ConfigurationError, match=f"{layout.site_settings}: timing.pull = 'fast'"):
+        site.write_settings(layout, resolve("localhost", 9000), "/run/pg", 5432)
+    layout.site_settings.write_text('site = "复盘 😀"\n[timing]\npull = 1\n', encoding="utf-8")
+    settings = site.write_settings(layout, resolve("localhost", 9000), "/run/pg", 5432)
+    assert config.load(layout.settings) == settings
+    assert (settings.site, settings.timing.pull) == ("复盘 😀", 1.0)
+
+
+def test_every_setting_is_documented() -> None:
+    page = (Path(config.__file__).parents[1] / "docs" / "settings.md").read_text(encoding="utf-8")
+    for table, key in SETTINGS:
+        assert f"`{table}.{key}`" in page or f"`{key}`" in page, (table, key)
