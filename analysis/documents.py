@@ -46,7 +46,7 @@ def write_document(output: Output, document: dict[str, Any]) -> int:
         with SealedWriter(output.fd, output.header, output.key, head_budget=0) as writer:
             writer.write(data)
     except (VaultError, OSError, ValueError) as error:
-        raise OutputError(f"a document could not be written: {type(error).__name__}") from error
+        raise OutputError("a document could not be written", error) from error
     return len(data)
 
 

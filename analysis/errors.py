@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from storage.stream import VaultFull
+
 
 class AnalysisError(Exception):
     """Base of every expected failure of the child; the message never quotes the recording."""
@@ -24,6 +26,11 @@ class MediaError(AnalysisError):
 
 
 class OutputError(AnalysisError):
-    """The result could not be written."""
+    """The result could not be written; `kind` is `full` where only room was missing."""
 
     kind = "output"
+
+    def __init__(self, message: str, cause: Exception | None = None) -> None:
+        super().__init__(f"{message}: {type(cause).__name__}" if cause else message)
+        if isinstance(cause, VaultFull) or (isinstance(cause, OutputError) and cause.kind == "full"):
+            self.kind = "full"

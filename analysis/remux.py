@@ -154,7 +154,7 @@ class TrackWriter:
                     self._copy(epoch, output)
                     advance(epoch.reader.size if epoch.reader else 0)
         except (av.FFmpegError, VaultError, OSError, ValueError) as error:
-            raise OutputError(f"the track could not be written: {type(error).__name__}") from error
+            raise OutputError("the track could not be written", error) from error
 
     def _add_streams(self, output: OutputContainer) -> None:
         for codec in self.plan.codecs:

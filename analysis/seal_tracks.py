@@ -108,7 +108,7 @@ def _write_all(
             written = writer.size
             writer.close()
         except (VaultError, OSError) as error:
-            raise OutputError(f"the track could not be written: {type(error).__name__}") from error
+            raise OutputError("the track could not be written", error) from error
         finally:
             if not writer.closed:
                 writer.abandon()

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import shutil
 import uuid
 from collections.abc import Sequence
 from typing import Any
 
+from appliance.config import Settings
 from appliance.keyholder.client import Keyholder
-from storage.vault import Draft, Vault
+from storage.vault import Draft, Vault, VaultFull
 
 
 class Drafts:
@@ -59,6 +61,14 @@ class Drafts:
         draft = self._files[kind, name][0]
         draft.commit()
         return draft.path.stat().st_size
+
+
+def require_room(settings: Settings, wanted: int) -> None:
+    """Raises VaultFull when the vault's disk has less room than this, in bytes: then nothing is begun."""
+    folder = settings.vault_folder
+    free = shutil.disk_usage(folder if folder.exists() else settings.data).free
+    if free < wanted:
+        raise VaultFull("disk", f"{free} of {wanted} bytes are free")
 
 
 def to_text(data: bytes) -> str:

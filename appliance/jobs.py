@@ -21,7 +21,7 @@ from typing import Any
 import procrastinate
 import psycopg
 import psycopg_pool
-import sqlalchemy.exc
+import sqlalchemy
 from procrastinate.contrib.sqlalchemy import SQLAlchemyPsycopg2Connector
 from procrastinate.exceptions import AlreadyEnqueued, ConnectorException, JobAborted
 from procrastinate.job_context import JobContext
@@ -30,9 +30,10 @@ from procrastinate.retry import BaseRetryStrategy, RetryDecision
 from procrastinate.tasks import configure_task
 from sqlalchemy import Connection
 
+from appliance import outages
 from appliance.child import ChildStoppedError
 from appliance.config import Settings
-from appliance.errors import DatabaseDownError
+from appliance.database import transaction
 
 logger = logging.getLogger(__name__)
 
@@ -48,6 +49,7 @@ STALLED_SECONDS = 20.0
 SHUTDOWN_SECONDS = 5.0  # what a running job gets before it is asked to stop
 RECONNECT_SECONDS = 2.0
 BACKOFF_SECONDS = (2, 10, 30, 120, 600)
+FAILURES = "failures"  # beside a job's own arguments: how often its work has failed so far
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,7 @@ class Work:
     """What a task gets besides its own arguments.
 
     `stopping` turns true when the worker must end: stop the child and raise `ChildStoppedError`; the job
-    goes back to the queue. `last` says that a failure now is final.
+    goes back to the queue. `last` says that a failure now is final; an outage never is.
     """
 
     settings: Settings
@@ -92,17 +94,21 @@ class Work:
 class Backoff(BaseRetryStrategy):
     """Failures are tried again with growing pauses, then left for a person.
 
-    A lost database is waited for, and a job that its worker's end cut short goes back at once.
+    Outages are waited for, and a job that its worker's end cut short goes back at once: neither counts, so
+    it is not Procrastinate's number of attempts that is looked at but the failures noted with the job.
     """
 
     def get_retry_decision(self, *, exception: BaseException, job: Job) -> RetryDecision | None:
         if isinstance(exception, JobAborted):
             return RetryDecision()
-        if isinstance(exception, sqlalchemy.exc.OperationalError | DatabaseDownError):
-            return RetryDecision(retry_in={"seconds": 5})
-        if job.attempts >= len(BACKOFF_SECONDS):
+        outage = outages.reason(exception)
+        if outage is not None:
+            return RetryDecision(retry_in={"seconds": outages.WAIT_SECONDS[outage]})
+        failures = job.task_kwargs.get(FAILURES, 0)
+        assert isinstance(failures, int)
+        if failures >= len(BACKOFF_SECONDS):
             return None
-        return RetryDecision(retry_in={"seconds": BACKOFF_SECONDS[job.attempts]})
+        return RetryDecision(retry_in={"seconds": BACKOFF_SECONDS[failures]})
 
 
 app = procrastinate.App(connector=SQLAlchemyPsycopg2Connector(), import_paths=TASK_MODULES)
@@ -145,25 +151,47 @@ def cancel(tx: Connection, task_name: str, **args: Any) -> int:
     return int(result.rowcount)
 
 
+def forget_failed(tx: Connection, task_name: str, **args: Any) -> None:
+    """Remove the failed jobs of this name whose arguments contain `args`: the work is done anew."""
+    statement = sqlalchemy.text(
+        "DELETE FROM procrastinate_jobs"
+        " WHERE status = 'failed' AND task_name = :name AND args @> CAST(:args AS jsonb)"
+    ).bindparams(sqlalchemy.bindparam("args", type_=sqlalchemy.JSON))
+    tx.execute(statement, {"name": task_name, "args": args})
+
+
 def task(name: str, *, retry: bool = True) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Declare the function that runs jobs called `name`; it is called with a Work and the job's arguments."""
 
     def register(function: Callable[..., None]) -> Callable[..., None]:
         @app.task(name=name, pass_context=True, queue=KINDS[name].queue, retry=Backoff() if retry else False)
         def run(context: JobContext, /, **args: Any) -> None:
+            failures = int(args.pop(FAILURES, 0))
             work = Work(
                 settings=context.additional_context["settings"],
                 stopping=context.should_abort,
-                last=not retry or context.job.attempts >= len(BACKOFF_SECONDS),
+                last=not retry or failures >= len(BACKOFF_SECONDS),
             )
             try:
                 function(work, **args)
             except ChildStoppedError as stopped:
                 raise JobAborted from stopped
+            except Exception as error:
+                if not work.last and outages.reason(error) is None:
+                    _note_failure(work.settings, context.job.id, failures + 1)
+                raise
 
         return function
 
     return register
+
+
+def _note_failure(settings: Settings, job_id: int | None, failures: int) -> None:
+    with transaction("worker", settings) as tx:
+        statement = sqlalchemy.text(
+            "UPDATE procrastinate_jobs SET args = args || CAST(:noted AS jsonb) WHERE id = :id"
+        ).bindparams(sqlalchemy.bindparam("noted", type_=sqlalchemy.JSON))
+        tx.execute(statement, {"noted": {FAILURES: failures}, "id": job_id})
 
 
 @app.task(name="rerun_stalled", pass_context=True, queue=KINDS["rerun_stalled"].queue)

@@ -11,7 +11,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from appliance.config import Settings
-from appliance.errors import DamagedError, InvalidInputError, KeyholderDownError, KeyRefusedError
+from appliance.errors import (
+    DamagedError,
+    InvalidInputError,
+    KeyholderDownError,
+    KeyRefusedError,
+    StorageFullError,
+)
 from appliance.keyholder import gate
 from appliance.keyholder.custody import Custody
 from appliance.keyholder.gate import Use
@@ -23,6 +29,7 @@ from storage.vault import (
     IntegrityError,
     NotFound,
     VaultError,
+    VaultFull,
     parse_header,
     parse_opening,
     verify_opening,
@@ -82,6 +89,8 @@ class Service:
         except IntegrityError as error:
             logger.error("%s: %s", request.operation, error)
             raise DamagedError(kind=error.kind) from error
+        except VaultFull as error:
+            raise StorageFullError() from error
         except VaultError as error:
             logger.error("%s: %s", request.operation, error)
             raise KeyRefusedError(reason=str(error)) from error

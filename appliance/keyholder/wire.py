@@ -18,6 +18,7 @@ from appliance.errors import (
     InvalidInputError,
     KeyholderDownError,
     KeyRefusedError,
+    StorageFullError,
     VaultLockedError,
 )
 
@@ -35,6 +36,7 @@ _ERRORS: dict[str, type[FupanError]] = {
         InvalidInputError,
         KeyRefusedError,
         KeyholderDownError,
+        StorageFullError,
         VaultLockedError,
     )
 }

@@ -18,14 +18,13 @@ from typing import Any
 
 from sqlalchemy import Connection, insert, select, update
 
-from appliance import child, consents, documents, jobs
+from appliance import child, consents, documents, jobs, outages
 from appliance.audit import log
 from appliance.child import ChildFailedError, ChildStoppedError
 from appliance.config import Settings
 from appliance.database import transaction
 from appliance.domain import AnalysisState, ConsentPurpose
-from appliance.drafts import Drafts, to_text
-from appliance.errors import DatabaseDownError, FupanError, KeyholderDownError, VaultLockedError
+from appliance.drafts import Drafts, require_room, to_text
 from appliance.keyholder.client import Keyholder
 from appliance.tables import analysis, attempt, document, track
 from storage.vault import Vault, VaultError
@@ -34,7 +33,7 @@ logger = logging.getLogger(__name__)
 
 PURPOSE = "analyse"
 LONGEST = timedelta(hours=6)
-WAIT_SECONDS = 15
+ROOM_BYTES = 64 * 1024**2  # more than the documents of any recording take
 WATCH_SECONDS = 1.0
 # What may go better the next time; anything else the child says of the same media again.
 PASSING = frozenset({"timeout", "crash", "memory", "output"})
@@ -47,11 +46,15 @@ def analyse(work: jobs.Work, recording: str) -> None:
     recording_id = uuid.UUID(recording)
     try:
         _analyse(work, recording_id)
-    except (VaultLockedError, KeyholderDownError) as error:
-        _wait(work.settings, recording_id, error.code)
-    except DatabaseDownError:
+    except ChildStoppedError:
         raise
-    except (FupanError, VaultError, OSError) as error:
+    except Exception as error:
+        outage = outages.reason(error)
+        if outage in outages.DATABASE:
+            raise
+        if outage is not None:
+            _wait(work.settings, recording_id, outage)
+            return
         passing = not isinstance(error, ChildFailedError) or error.kind in PASSING
         if _note_failure(work.settings, recording_id, error, final=work.last or not passing):
             raise
@@ -145,6 +148,7 @@ def _begin(settings: Settings, recording_id: uuid.UUID) -> _Run | None:
         if pack is None:
             _set(tx, recording_id, state=AnalysisState.SKIPPED, reason="no_model_pack")
             return None
+        require_room(settings, ROOM_BYTES)
         _set(
             tx, recording_id, state=AnalysisState.RUNNING, progress=0, stage=None, reason=None, started_at=now
         )
@@ -273,14 +277,14 @@ def _keep(settings: Settings, run: _Run, result: dict[str, Any], drafts: Drafts)
 
 
 def _wait(settings: Settings, recording_id: uuid.UUID, reason: str) -> None:
-    """End this job and order the next: a locked vault is no failure and wears out no retries."""
+    """End this job and order the next: an outage is no failure and wears out no retries."""
     with transaction("worker", settings) as tx:
         if _set(tx, recording_id, state=AnalysisState.QUEUED, reason=reason):
             jobs.enqueue(
                 tx,
                 "analyse",
                 lock=f"recording:{recording_id}",
-                wait_seconds=WAIT_SECONDS,
+                wait_seconds=outages.WAIT_SECONDS[reason],
                 recording=str(recording_id),
             )
 

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import itertools
 import os
 import signal
 from collections.abc import Iterator
@@ -11,13 +13,24 @@ from procrastinate.jobs import Job
 from sqlalchemy import Connection, text
 
 from appliance import jobs
+from appliance.child import ChildFailedError
 from appliance.config import Settings
 from appliance.database import transaction
-from appliance.errors import DatabaseDownError
+from appliance.errors import AuditUnavailableError, DatabaseDownError, KeyholderDownError, VaultLockedError
+from storage.vault import VaultFull
 from tests.support import postgres
 from tests.support.worker import run_jobs, until, worker_process
 
 ran: list[str] = []
+OUTAGES = (
+    DatabaseDownError(),
+    AuditUnavailableError(),
+    VaultLockedError(),
+    KeyholderDownError(),
+    VaultFull("disk"),
+    OSError(errno.ENOSPC, "full"),
+    ChildFailedError("full"),
+)
 
 
 @pytest.fixture(autouse=True)
@@ -104,11 +117,46 @@ def test_a_failure_waits_longer_each_time_and_is_left_for_a_person_at_last(setti
     assert lasts == [False] * len(jobs.BACKOFF_SECONDS) + [True]
 
 
-def test_a_lost_database_is_waited_for_without_end_and_an_abort_goes_back_at_once() -> None:
-    job = Job(id=1, queue="seal", lock=None, queueing_lock=None, task_name="probe", priority=0, attempts=99)
-    assert jobs.Backoff().get_retry_decision(exception=DatabaseDownError(), job=job) is not None
-    assert jobs.Backoff().get_retry_decision(exception=JobAborted(), job=job) is not None
+def test_outages_are_waited_for_without_end_and_an_abort_goes_back_at_once() -> None:
+    job = Job(
+        id=1, queue="seal", lock=None, queueing_lock=None, task_name="probe", priority=0, attempts=99,
+        task_kwargs={jobs.FAILURES: len(jobs.BACKOFF_SECONDS)},
+    )  # fmt: skip
+    for passing in (*OUTAGES, JobAborted()):
+        assert jobs.Backoff().get_retry_decision(exception=passing, job=job) is not None
     assert jobs.Backoff().get_retry_decision(exception=ValueError(), job=job) is None
+
+
+def test_only_failures_of_the_work_count_towards_the_last_try(settings: Settings) -> None:
+    """Restarts of the worker and outages come between each two of them, and wear out no tries."""
+    lasts: list[bool] = []
+    ends = itertools.cycle([*OUTAGES, ValueError()])
+
+    def end(work: jobs.Work, recording: str) -> None:
+        lasts.append(work.last)
+        assert recording == "a"
+        raise next(ends)
+
+    declare(end)
+    with transaction("staff", settings) as tx:
+        jobs.enqueue(tx, "probe", recording="a")
+    status, turns = "todo", 0
+    while status == "todo":
+        run_jobs(settings)
+        with transaction("worker", settings) as tx:
+            status = tx.execute(text("SELECT status FROM procrastinate_jobs")).scalar_one()
+            # Each restart of a worker is one more of the attempts that Procrastinate counts.
+            tx.execute(text("UPDATE procrastinate_jobs SET scheduled_at = now(), attempts = attempts + 9"))
+        turns += 1
+        assert turns < 99
+    tries = len(jobs.BACKOFF_SECONDS) + 1
+    assert (status, len(lasts)) == ("failed", tries * (1 + len(OUTAGES)))
+    assert lasts.index(True) == (tries - 1) * (1 + len(OUTAGES))
+    with transaction("worker", settings) as tx:
+        jobs.forget_failed(tx, "probe", recording="b")
+        assert len(waiting(tx)) == 1
+        jobs.forget_failed(tx, "probe", recording="a")
+        assert waiting(tx) == []
 
 
 def test_jobs_with_one_lock_run_one_after_the_other(settings: Settings) -> None:

@@ -9,7 +9,7 @@ The order, with what a crash leaves behind at each point:
 5. drafts get their names                      the next run replaces them by files of its own
 6. the rows commit, state sealed               done; from here on nothing of this runs again
 
-While the vault is locked the job waits and says so; that is no failure.
+While the vault is locked or the disk is full the job waits and says so; that is no failure.
 """
 
 from __future__ import annotations
@@ -21,16 +21,24 @@ from typing import Any
 
 from sqlalchemy import Row, select, update
 
-from appliance import jobs, packet
+from appliance import jobs, outages, packet
 from appliance.audit import log
-from appliance.child import ChildFailedError
+from appliance.child import ChildFailedError, ChildStoppedError
 from appliance.config import Settings
 from appliance.database import transaction
 from appliance.domain import RecordingState
-from appliance.drafts import Drafts
-from appliance.errors import DatabaseDownError, FupanError, KeyholderDownError, VaultLockedError
+from appliance.drafts import Drafts, require_room
+from appliance.errors import FupanError
 from appliance.keyholder.client import Keyholder
-from appliance.stages.seal.media import PURPOSE, commit, journal_states, outputs, read_epochs, remux
+from appliance.stages.seal.media import (
+    PURPOSE,
+    commit,
+    journal_bytes,
+    journal_states,
+    outputs,
+    read_epochs,
+    remux,
+)
 from appliance.stages.seal.rows import note_sealed
 from appliance.tables import attempt, position, recording
 from appliance.transport import Transport, transport_of
@@ -39,7 +47,6 @@ from storage.vault import Vault, VaultError
 logger = logging.getLogger(__name__)
 
 LONGEST = timedelta(hours=2)
-WAIT_SECONDS = 15
 
 
 class ChangedError(FupanError):
@@ -54,21 +61,24 @@ def seal(work: jobs.Work, recording: str) -> None:
     recording_id = uuid.UUID(recording)
     try:
         _seal(work, recording_id)
-    except (VaultLockedError, KeyholderDownError) as error:
-        _wait(work.settings, recording_id, error.code)
-    except DatabaseDownError:
+    except ChildStoppedError:
         raise
-    except (FupanError, VaultError, OSError) as error:
-        _note_failure(work.settings, recording_id, error, final=work.last)
-        raise
+    except Exception as error:
+        outage = outages.reason(error)
+        if outage is None:
+            _note_failure(work.settings, recording_id, error, final=work.last)
+            raise
+        if outage in outages.DATABASE:
+            raise
+        _wait(work.settings, recording_id, outage)
 
 
 def _seal(work: jobs.Work, recording_id: uuid.UUID) -> None:
     settings = work.settings
-    row, event_id = _begin(settings, recording_id)
+    keyholder, transport = Keyholder(settings), transport_of(settings)
+    row, event_id = _begin(settings, transport, recording_id)
     if row is None:
         return
-    keyholder, transport = Keyholder(settings), transport_of(settings)
     # The year of the invitation: a repeat after New Year must name the same department-and-year key.
     parent = keyholder.create_recording_key(
         recording_id, row.department_id, row.created_at.astimezone(UTC).year, event_id
@@ -87,8 +97,13 @@ def _seal(work: jobs.Work, recording_id: uuid.UUID) -> None:
     note_sealed(settings, row, parent, epochs, result, sizes)
 
 
-def _begin(settings: Settings, recording_id: uuid.UUID) -> tuple[Row[Any] | None, uuid.UUID]:
-    """The recording and the event that lets keys be used for it; no row when there is nothing to seal."""
+def _begin(
+    settings: Settings, transport: Transport, recording_id: uuid.UUID
+) -> tuple[Row[Any] | None, uuid.UUID]:
+    """The recording and the event that lets keys be used for it; no row when there is nothing to seal.
+
+    Raises VaultFull where the disk has less room than the sealed tracks will take.
+    """
     with transaction("worker", settings) as tx:
         row = tx.execute(
             select(
@@ -104,6 +119,8 @@ def _begin(settings: Settings, recording_id: uuid.UUID) -> tuple[Row[Any] | None
         ).one()
         if row.state != RecordingState.SEALING:
             return None, recording_id
+        require_room(settings, journal_bytes(transport, recording_id))
+        jobs.forget_failed(tx, "seal", recording=str(recording_id))
         details = log.key_use(recording_id, PURPOSE, "worker", datetime.now(UTC) + LONGEST)
         event = log.append(
             tx, log.Action.SEAL_RUN, log.Actor.unit("worker"), "recording", recording_id, details=details
@@ -118,14 +135,14 @@ def _put_tombstone(keyholder: Keyholder, transport: Transport, recording_id: uui
 
 
 def _wait(settings: Settings, recording_id: uuid.UUID, reason: str) -> None:
-    """End this job and order the next: a locked vault is no failure and wears out no retries."""
+    """End this job and order the next: an outage is no failure and wears out no retries."""
     with transaction("worker", settings) as tx:
         tx.execute(update(recording).where(recording.c.id == recording_id).values(problem=reason))
         jobs.enqueue(
             tx,
             "seal",
             lock=f"recording:{recording_id}",
-            wait_seconds=WAIT_SECONDS,
+            wait_seconds=outages.WAIT_SECONDS[reason],
             recording=str(recording_id),
         )
 

@@ -38,6 +38,13 @@ def journal_states(transport: Transport, recording_id: uuid.UUID) -> TrackStates
     return {name: transport.journal(recording_id, name).state() for name in transport.tracks(recording_id)}
 
 
+def journal_bytes(transport: Transport, recording_id: uuid.UUID) -> int:
+    """The size of every journal of a recording, and so about that of its sealed tracks."""
+    return sum(
+        transport.journal(recording_id, name).path.stat().st_size for name in transport.tracks(recording_id)
+    )
+
+
 def read_epochs(
     keyholder: Keyholder,
     transport: Transport,

@@ -4,15 +4,16 @@ import base64
 import datetime
 import json
 import os
+import shutil
 import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import insert
+from sqlalchemy import insert, text
 
-from appliance import child, documents, intake_folder
+from appliance import child, documents, drafts, intake_folder, jobs
 from appliance.audit.log import Action
 from appliance.child import ChildFailedError, ChildStoppedError
 from appliance.database import transaction
@@ -192,6 +193,31 @@ def test_media_that_cannot_be_read_fails_at_once_and_a_crash_is_tried_again(
     analyse.analyse(site.work, str(queued))
     assert state(site, queued) == (AnalysisState.FAILED, "no_sound")
     assert site.actions("recording", queued)[-1] == Action.ANALYSE_FAIL
+
+
+def test_a_full_disk_is_waited_for_and_never_counted(
+    site: Site, pack: Path, queued: uuid.UUID, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> dict[str, Any]:
+        raise ChildFailedError("full")
+
+    def due() -> None:
+        with transaction("worker", site.settings) as tx:
+            tx.execute(text("UPDATE procrastinate_jobs SET scheduled_at = now()"))
+
+    usage = shutil._ntuple_diskusage(10**9, 10**9, 0)
+    for place, name, broken in ((child, "run", full), (drafts.shutil, "disk_usage", lambda _: usage)):
+        with monkeypatch.context() as patched:
+            patched.setattr(place, name, broken)
+            for _ in range(len(jobs.BACKOFF_SECONDS) + 2):
+                site.run_jobs()
+                assert state(site, queued) == (AnalysisState.QUEUED, "full")
+                assert site.waiting_jobs("analyse") == [{"recording": str(queued)}]
+                due()
+    monkeypatch.setattr(child, "run", observing())
+    site.run_jobs()
+    assert state(site, queued) == (AnalysisState.DONE, None)
+    assert Action.ANALYSE_FAIL not in site.actions("recording", queued)
 
 
 def test_a_worker_that_stops_gives_the_job_back(

@@ -3,6 +3,8 @@ from __future__ import annotations
 import io
 import json
 import os
+import resource
+import shutil
 import uuid
 from collections.abc import Callable
 from typing import Any
@@ -10,10 +12,12 @@ from typing import Any
 import av
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from sqlalchemy import text
 
-from appliance import child, drafts
+from appliance import child, drafts, jobs
 from appliance.audit.log import Action
 from appliance.child import ChildFailedError
+from appliance.database import transaction
 from appliance.domain import AnalysisState, RecordingState
 from appliance.jobs import Work
 from appliance.keyholder.client import Keyholder
@@ -214,6 +218,69 @@ def test_a_failing_child_is_tried_again_and_at_last_left_for_a_person(
         seal.seal(Work(site.settings, lambda: False, last=True), str(made))
     assert site.row(recording, made).state == RecordingState.FAILED
     assert site.actions("recording", made)[-1] == Action.SEAL_FAIL
+
+
+def now(site: Site) -> None:
+    """Every waiting job is due."""
+    with transaction("worker", site.settings) as tx:
+        tx.execute(text("UPDATE procrastinate_jobs SET scheduled_at = now()"))
+
+
+def waits_for_room(site: Site, made: uuid.UUID) -> None:
+    row = site.row(recording, made)
+    assert (row.state, row.problem) == (RecordingState.SEALING, "full")
+    assert site.waiting_jobs("seal") == [{"recording": str(made)}]
+    assert Action.SEAL_FAIL not in site.actions("recording", made)
+
+
+def test_a_disk_without_room_is_waited_for_and_nothing_is_begun(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = site.finished(list(recorded()))
+    with monkeypatch.context() as full:
+        full.setattr(drafts.shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10**9, 10**9, 0))
+        for _ in range(len(jobs.BACKOFF_SECONDS) + 3):
+            site.run_jobs()
+            waits_for_room(site, made)
+            now(site)
+        assert site.actions("recording", made) == []
+    site.run_jobs()
+    assert (site.row(recording, made).state, site.row(recording, made).problem) == ("sealed", None)
+
+
+def test_a_disk_that_fills_up_while_the_child_writes_is_waited_for_too(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The real child on real media; where its file may not grow, the kernel refuses as on a full disk."""
+    made = site.finished(list(recorded()))
+    limit = child._limit
+
+    def narrow(pid: int, memory_bytes: int) -> None:
+        limit(pid, memory_bytes)
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, (4096, 4096))
+
+    with monkeypatch.context() as full:
+        full.setattr(child, "_limit", narrow)
+        for _ in range(len(jobs.BACKOFF_SECONDS) + 2):
+            site.run_jobs()
+            waits_for_room(site, made)
+            now(site)
+        assert list(site.settings.vault_folder.rglob("*.tmp")) == []
+    site.run_jobs()
+    assert len(plain(site, made)) > 1000
+
+
+def test_a_failed_seal_that_is_done_again_leaves_no_failed_job(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = site.finished(list(recorded()))
+    with monkeypatch.context() as broken:
+        broken.setattr(child, "run", lambda *_, **__: {})  # not what a child answers
+        for _ in range(len(jobs.BACKOFF_SECONDS) + 1):
+            site.run_jobs()
+            now(site)
+    row = site.row(recording, made)
+    assert (row.state, row.problem) == (RecordingState.FAILED, "KeyError")
 
 
 def test_a_chunk_that_slips_in_while_sealing_makes_it_start_over(

@@ -1,0 +1,48 @@
+"""What a job waits for: faults of the site that pass, and that are no failure of the work itself.
+
+A job that meets one is ordered again after a while, for as long as it takes; its tries are not counted.
+"""
+
+from __future__ import annotations
+
+import errno
+
+import sqlalchemy.exc
+
+from appliance.child import ChildFailedError
+from appliance.errors import (
+    AuditUnavailableError,
+    DatabaseDownError,
+    FupanError,
+    KeyholderDownError,
+    StorageFullError,
+    VaultLockedError,
+)
+from storage.vault import VaultFull
+
+FULL = StorageFullError.code
+DATABASE = frozenset({DatabaseDownError.code, AuditUnavailableError.code})
+# Reason → seconds until the next try. A try that meets a full disk may have written much before.
+WAIT_SECONDS = {
+    DatabaseDownError.code: 5,
+    AuditUnavailableError.code: 5,
+    VaultLockedError.code: 15,
+    KeyholderDownError.code: 15,
+    FULL: 60,
+}
+_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
+
+
+def reason(error: BaseException) -> str | None:
+    """Which of WAIT_SECONDS an error comes from; None when the work itself failed."""
+    if isinstance(error, sqlalchemy.exc.OperationalError):
+        return DatabaseDownError.code
+    if isinstance(error, FupanError) and error.code in WAIT_SECONDS:
+        return error.code
+    if isinstance(error, VaultFull):
+        return FULL
+    if isinstance(error, ChildFailedError) and error.kind == FULL:
+        return FULL
+    if isinstance(error, OSError) and error.errno in _NO_ROOM:
+        return FULL
+    return None
