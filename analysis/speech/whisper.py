@@ -106,7 +106,15 @@ class WhisperEngine:
             scores = rules.apply(logits, decoded.tokens)
             token = int(np.argmax(scores))
             if token == words.end:
-                break
+                if not decoded.tokens or words.is_timestamp(decoded.tokens[-1]):
+                    break
+                # Greedy, the model sometimes ends after one sentence of several. Asked when that sentence
+                # ended it tells the time rightly, and what follows is heard.
+                scores[: words.first_timestamp] = -np.inf
+                if not np.isfinite(scores.max()):
+                    break
+                scores = _log_softmax(scores)
+                token = int(np.argmax(scores))
             decoded.tokens.append(token)
             decoded.log_probabilities.append(float(scores[token]))
             if repeated := repeated_tail(decoded.tokens):

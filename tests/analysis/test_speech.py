@@ -77,6 +77,17 @@ def test_a_full_window_of_mandarin_is_heard_to_its_end(pack, real_media):
     assert max(segment.end_ms for segment in segments) >= 1000 * len(samples) / RATE - 3000
 
 
+@pytest.mark.parametrize(("pause", "loudness"), [(0.8, 1.0), (1.5, 0.5), (1.5, 1.0), (3.0, 1.0)])
+def test_a_sentence_after_a_pause_is_not_swallowed(pack, real_media, pause, loudness):
+    first, second = (read_wav(real_media / "speech" / name) for name in CLIPS)
+    samples = np.concatenate([silence(2), first, silence(pause), second, silence(6)]) * np.float32(loudness)
+    _, segments = transcribe(pack, samples, "zh")
+    begins = 1000 * (2 + len(first) / RATE + pause)
+    assert [segment.start_ms < begins for segment in segments] == [True, False]
+    for segment, reference in zip(segments, CLIPS.values(), strict=True):
+        assert error_rate(list(reference), re.findall(r"\w", segment.text)) <= 0.7
+
+
 def test_pauses_are_left_out_of_the_windows_and_times_are_put_back(pack, real_media):
     clip = read_wav(real_media / "speech" / "en_librispeech_1995-1837-0001.wav")
     samples = np.concatenate([clip, silence(30), clip])
