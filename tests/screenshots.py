@@ -136,12 +136,7 @@ def _room(
         room.at(page, "room")
         page.wait_for_timeout(4000)
         album.take(page, "room")
-        advance = page.locator("#advance")
-        while (advance.text_content() or "").strip() not in story.LAST:
-            advance.click()
-            page.wait_for_timeout(100)
-        advance.click()
-        room.at(page, "done", 60000)
+        room.answer_and_finish(page, 60000)
         album.take(page, "done")
         page.click("#to-status")
         room.at(page, "status")

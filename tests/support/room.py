@@ -118,4 +118,34 @@ def start_recording(page: Page, analysis: bool = True) -> None:
         page.check("#tick-analysis")
     page.click("#agree:not([disabled])")
     at(page, "room")
-    expect(page.locator("#question-text")).not_to_be_empty()
+    expect(page.locator("#question-number")).not_to_be_empty()
+
+
+# Everything that tells whether the room has gone on after a press.
+STANDING = """() => [
+  document.documentElement.dataset.at,
+  ...["question-number", "advance"].map((name) => document.getElementById(name).textContent),
+  document.getElementById("advance").disabled,
+].join("|")"""
+RECORDING = (
+    "() => document.documentElement.dataset.at === 'room' && !document.getElementById('advance').disabled"
+)
+
+
+def advance(page: Page) -> None:
+    """Press the one primary button and wait until the room has gone on.
+
+    A press at the very moment at which the room goes on by itself does not count: it is repeated.
+    """
+    before = page.evaluate(STANDING)
+    while page.evaluate(STANDING) == before:
+        page.click("#advance")
+        with contextlib.suppress(TimeoutError):
+            until(page, lambda: page.evaluate(STANDING) != before, 5)
+
+
+def answer_and_finish(page: Page, timeout: float = 30000) -> None:
+    """From wherever the room is to the receipt."""
+    while page.evaluate(RECORDING):
+        advance(page)
+    at(page, "done", timeout)

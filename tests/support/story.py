@@ -18,7 +18,6 @@ from appliance.tables import analysis, recording, track
 from tests.support import room
 
 ANALYSIS_SECONDS = 300
-LAST = ("Finish the interview", "结束面试")
 # What the browser's own recorder said, to hold the sealed recording against.
 WATCH_RECORDER = """
 window.recorded = [];
@@ -65,15 +64,7 @@ def record(context: BrowserContext, link: str, seconds: float, *, analysis: bool
     # wait_for_function would evaluate a string in the page, which its security policy forbids.
     room.until(page, lambda: page.evaluate("window.recorded.some((epoch) => epoch.started)"))
     page.wait_for_timeout(seconds * 1000)
-    advance = page.locator("#advance")
-    deadline = time.monotonic() + 60
-    while (advance.text_content() or "").strip() not in LAST:
-        if time.monotonic() > deadline:
-            raise TimeoutError("the last question did not come")
-        advance.click()
-        page.wait_for_timeout(100)
-    advance.click()
-    room.at(page, "done", 60000)
+    room.answer_and_finish(page, 60000)
     epochs = page.evaluate("window.recorded.filter((epoch) => epoch.stopped)")
     page.close()
     return Recorded(

@@ -50,6 +50,9 @@ def _room_strings() -> dict[str, str]:
         "start_answer": _("Start answering"),
         "next": _("Next question"),
         "finish": _("Finish the interview"),
+        "try_again": _("Try again"),
+        "question_coming": _("Your question is on its way…"),
+        "one_moment": _("One moment, please…"),
         "think_left": _("{n} seconds left to think"),
         "answer_left": _("{n} seconds left to answer"),
         "marked": _("Marked at {time}"),
@@ -144,6 +147,11 @@ def _problem_strings() -> dict[str, str]:
         ),
         "problem_too_many_epochs_title": _("This page was reloaded too often"),
         "problem_too_many_epochs": _("What was sent is safe. Please write to the person who invited you."),
+        "problem_page_title": _("A part of this page has stopped"),
+        "problem_page": _(
+            "What was recorded is kept in this browser. Please go on; if the page no longer answers, "
+            "reload it: you come back to the same place."
+        ),
         "problem_other_title": _("This step did not work"),
         "problem_other": _(
             "What was recorded is kept. Please try again, or write to the person who invited you ({code})."

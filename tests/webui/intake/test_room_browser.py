@@ -14,7 +14,15 @@ from appliance.packet import Packet, Policy, link
 from storage.vault import open_epoch_key, parse_opening
 from tests.support import room
 from tests.support.intake_site import IntakeSite
-from tests.support.room import Server, at, chromium, go_to_rules, start_recording, until
+from tests.support.room import (
+    Server,
+    answer_and_finish,
+    at,
+    chromium,
+    go_to_rules,
+    start_recording,
+    until,
+)
 from webui.intake.app import create_app
 
 pytestmark = [
@@ -97,16 +105,6 @@ def arrived(site: IntakeSite, packet: Packet, track: str = "camera") -> int:
 def chunks(site: IntakeSite, packet: Packet) -> int:
     """Chunks of every track that intake holds."""
     return sum(arrived(site, packet, track) for track in site.folder.tracks(packet.recording))
-
-
-def answer_and_finish(page: Page) -> None:
-    """From wherever the room is to the receipt."""
-    advance = page.locator("#advance")
-    while advance.text_content() != "Finish the interview":
-        advance.click()
-        page.wait_for_timeout(100)
-    advance.click()
-    at(page, "done", 30000)
 
 
 def all_saved(page: Page) -> None:

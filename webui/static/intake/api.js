@@ -10,7 +10,7 @@ export class Refusal extends Error {
   constructor(status, body, retryAfter = 0) {
     super(body.message ?? "");
     this.status = status;
-    this.code = body.code ?? "offline";
+    this.code = body.code ?? (this.offline ? "offline" : `http_${status}`);
     this.body = body;
     this.retryAfter = retryAfter;
   }

@@ -2,7 +2,8 @@
 
 import { Level } from "./level.js";
 import { recordableType } from "./recorder.js";
-import { find, light, onPress, say } from "./screens.js";
+import { find, light, say } from "./screens.js";
+import { onPress } from "./steps.js";
 
 const AUDIBLE_DB = -45;
 const SLOW_MS = 800;

@@ -10,6 +10,7 @@ export class EventsTrack {
   #gathered = [];
   #timer = 0;
   #opening = null;
+  #ended = false;
 
   /** `room` as for TrackRecorder. */
   constructor(room) {
@@ -19,16 +20,20 @@ export class EventsTrack {
 
   /** Notes that something happened now, or at `t` (performance.now() ms). */
   note(kind, details = {}, t = performance.now()) {
+    if (this.#ended) return;
     const wall = Date.now() - (performance.now() - t);
     this.#gathered.push({ t, wall, kind, ...details });
-    if (!this.#timer) this.#timer = setTimeout(() => this.flush(), GATHER_MS);
+    if (!this.#timer) this.#timer = setTimeout(() => this.flush().catch(this.room.onLost), GATHER_MS);
   }
 
-  /** Resolves once everything noted so far is committed. */
+  /** Resolves once everything noted so far is committed. An epoch that could not be opened is tried again. */
   async flush() {
     clearTimeout(this.#timer);
     this.#timer = 0;
-    this.#opening ??= this.#open();
+    this.#opening ??= this.#open().catch((error) => {
+      this.#opening = null;
+      throw error;
+    });
     const epoch = await this.#opening;
     if (this.#gathered.length === 0) return;
     const events = this.#gathered.splice(0);
@@ -44,7 +49,10 @@ export class EventsTrack {
     return epoch;
   }
 
+  /** Ends the track; what is noted afterwards belongs to no recording. Stopping twice is stopping once. */
   async stop() {
+    if (this.#ended) return;
+    this.#ended = true;
     if (!this.#opening && this.#gathered.length === 0) return;
     await this.flush();
     const epoch = await this.#opening;

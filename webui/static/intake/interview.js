@@ -3,17 +3,17 @@
 import { openCamera } from "./checks.js";
 import { EventsTrack } from "./events.js";
 import { TrackRecorder } from "./recorder.js";
-import { announce, clock, find, onPress, say, show } from "./screens.js";
+import { announce, clock, find, say, show } from "./screens.js";
+import { hopeless, insist, onPress } from "./steps.js";
 import { Telemetry } from "./telemetry.js";
 
 const CAMERA_BITS = 1_200_000;
 const SCREEN_BITS = 1_000_000;
 const TICK_MS = 250;
-const RETRY_MS = 2000;
+// A press that comes just after thinking time has run out was meant to start the answer, not to end it.
+const MEANT_MS = 800;
 const NOTE_PAUSE_MS = 800;
 const WARN_AT_SECONDS = [60, 30, 10];
-
-const pause = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
 
 export class Interview {
   #leaving = [];
@@ -25,20 +25,29 @@ export class Interview {
     this.question = null;
     this.screen = null;
     this.ended = false;
+    this.due = null; // what the primary button began and has not done yet: pressing again repeats exactly that
+    this.failed = false;
+    this.startedByClock = 0;
   }
 
   /** Starts recording and shows the question that is due; `state` is what the server last said. */
   async enter(state, resumed) {
+    find("question-text").textContent = say("question_coming");
+    find("advance").disabled = false;
     show("room");
     this.#wire();
     await this.#record();
-    const { attempt } = this.room;
+    const { attempt, packet } = this.room;
     attempt.startedAt ??= Date.now();
     await this.#startTelemetry();
     if (resumed) this.#sayResumed(state);
-    if (state.question) await this.#present(state.question, resumed);
-    else await this.#open(state.closed + 1);
     this.ticking = setInterval(() => this.#tick(), TICK_MS);
+    if (state.question) await this.#present(state.question, resumed);
+    else if (state.closed >= packet.plan.length) await this.finish("done");
+    else {
+      this.due = () => this.#open(state.closed + 1);
+      find("advance").click(); // as if pressed: where it fails it is told, and may be pressed again
+    }
   }
 
   #listen(target, kind, handler) {
@@ -47,11 +56,12 @@ export class Interview {
   }
 
   #wire() {
-    onPress("advance", () => this.#advance());
-    onPress("mark", () => this.#mark());
-    onPress("toggle-picture", () => this.#togglePicture());
-    onPress("share-screen", () => this.#shareAgain());
-    onPress("camera-again", () => this.#cameraAgain());
+    const press = (name, step) => onPress(name, () => step().catch((error) => this.#refused(error)));
+    press("advance", () => this.#advance());
+    press("mark", () => this.#mark());
+    press("toggle-picture", () => this.#togglePicture());
+    press("share-screen", () => this.#shareAgain());
+    press("camera-again", () => this.#cameraAgain());
     this.#listen(document, "visibilitychange", () =>
       this.events.note(document.hidden ? "tab_hidden" : "tab_visible"),
     );
@@ -64,9 +74,15 @@ export class Interview {
     this.#listen(find("note"), "input", () => {
       clearTimeout(this.typing);
       find("note-state").textContent = say("note_typing");
-      this.typing = setTimeout(() => this.#keepNote(), NOTE_PAUSE_MS);
+      this.typing = setTimeout(() => this.#keepNote().catch(this.room.onLost), NOTE_PAUSE_MS);
     });
-    this.#listen(find("note"), "blur", () => this.#keepNote());
+    this.#listen(find("note"), "blur", () => this.#keepNote().catch(this.room.onLost));
+  }
+
+  /** Some refusals end the recording here; every other one is told beside the button. */
+  async #refused(error) {
+    if (!hopeless(error)) throw error;
+    await this.finish(error.code === "expired" ? "deadline" : error.code);
   }
 
   // --- tracks ---------------------------------------------------------------------------------------------
@@ -77,6 +93,7 @@ export class Interview {
     this.camera.onended = () => this.#cameraLost();
     await this.camera.start();
     find("camera-trouble").hidden = true;
+    if (this.ended) await this.camera.stop();
   }
 
   async #cameraLost() {
@@ -87,13 +104,12 @@ export class Interview {
 
   async #cameraAgain() {
     for (const track of this.stream.getTracks()) track.stop();
-    try {
-      this.stream = await openCamera();
-    } catch {
-      announce(say("camera_lost"));
-      return;
-    }
+    this.stream = await openCamera().catch((error) => {
+      throw Object.assign(error, { code: "camera" });
+    });
     await this.#record();
+    this.telemetry?.stop();
+    await this.#startTelemetry();
   }
 
   /** Adds the screen as a second track; must follow a press of the candidate's. */
@@ -151,34 +167,31 @@ export class Interview {
   // --- questions ------------------------------------------------------------------------------------------
 
   /** Asks until the server answers; recording goes on meanwhile. */
-  async #insist(path) {
-    for (;;) {
-      try {
-        return await this.room.api.post(path);
-      } catch (error) {
-        if (!error.offline && error.status !== 507) throw error;
-        find("waiting-network").hidden = false;
-        await pause(RETRY_MS);
-      } finally {
-        if (navigator.onLine) find("waiting-network").hidden = true;
-      }
-    }
+  #insist(path) {
+    return insist(
+      () => this.room.api.post(path),
+      (waiting) => {
+        find("waiting-network").hidden = !waiting;
+      },
+    );
   }
 
   async #open(ordinal) {
     const { question } = await this.#insist(`/questions/${ordinal}/open`);
     const { api, packet, attempt } = this.room;
-    await api.remember({ state: "recording", packet, question, closed: ordinal - 1, consent: attempt.consent });
-    Object.assign(attempt, { phase: question.prep_seconds ? "think" : "answer", phaseSince: Date.now() });
+    const state = { state: "recording", packet, question, closed: ordinal - 1, consent: attempt.consent };
+    await api.remember(state).catch((error) => console.error(error)); // only a reload without a network needs it
     await this.#present(question, false);
   }
 
   async #present(question, resumed) {
     const { packet, attempt, store } = this.room;
     this.question = question;
-    attempt.phase ??= "think";
-    attempt.phaseSince ??= Date.now();
-    attempt.question = question.ordinal;
+    const fresh = attempt.question !== question.ordinal;
+    if (fresh) {
+      const phase = question.prep_seconds ? "think" : "answer";
+      Object.assign(attempt, { question: question.ordinal, phase, phaseSince: Date.now() });
+    }
     await store.saveAttempt(attempt);
     find("question-number").textContent = say("question_of", { k: question.ordinal, n: packet.plan.length });
     find("question-text").textContent = question.text;
@@ -189,7 +202,7 @@ export class Interview {
     find("note-state").textContent = "";
     this.warned = new Set();
     this.events.note("question_shown", { question: question.ordinal, again: resumed });
-    if (attempt.phase === "answer" && !resumed) this.#noteAnswerStarted();
+    if (attempt.phase === "answer" && fresh) this.#noteAnswerStarted();
     this.#tick();
     find("question-text").focus({ preventScroll: true });
   }
@@ -198,25 +211,61 @@ export class Interview {
     this.events.note("answer_started", { question: this.question.ordinal });
   }
 
-  /** The one primary button: start answering, or go on. */
+  /** The one primary button: start answering, go on, or once more what could not be done. */
   async #advance() {
-    const { attempt, store, packet } = this.room;
-    if (attempt.phase === "think") {
-      Object.assign(attempt, { phase: "answer", phaseSince: Date.now() });
-      this.#noteAnswerStarted();
-      this.#tick();
+    const { attempt, store } = this.room;
+    if (!this.due && attempt.phase === "think") {
+      this.#startAnswer();
       await store.saveAttempt(attempt);
       return;
     }
-    await this.#keepNote();
-    const { ordinal } = this.question;
-    this.events.note("answer_ended", { question: ordinal });
+    if (!this.due) {
+      if (Date.now() - this.startedByClock < MEANT_MS) return;
+      const { ordinal } = this.question;
+      this.events.note("answer_ended", { question: ordinal });
+      this.due = () => this.#next(ordinal);
+      await this.#keepNote();
+    }
+    try {
+      await this.due();
+      Object.assign(this, { due: null, failed: false });
+    } catch (error) {
+      this.failed = true;
+      throw error;
+    } finally {
+      this.#tick();
+    }
+  }
+
+  #startAnswer() {
+    Object.assign(this.room.attempt, { phase: "answer", phaseSince: Date.now() });
+    this.#noteAnswerStarted();
+    this.#tick();
+  }
+
+  /** From a question whose answer is over to the next one, or to the end. Repeating it changes nothing more. */
+  async #next(ordinal) {
+    const { packet } = this.room;
     if (ordinal === packet.plan.length) {
       await this.finish("done");
       return;
     }
-    await this.#insist(`/questions/${ordinal}/close`);
-    await this.#open(ordinal + 1);
+    try {
+      await this.#insist(`/questions/${ordinal}/close`);
+      await this.#open(ordinal + 1);
+    } catch (error) {
+      if (error.code !== "question_order") throw error;
+      await this.#follow(error);
+    }
+  }
+
+  /** The server stands at another question than this page: what it says is shown. */
+  async #follow(refusal) {
+    const state = await this.room.api.state();
+    if (state.offline) throw refusal;
+    if (state.question) await this.#present(state.question, false);
+    else if (state.closed >= this.room.packet.plan.length) await this.finish("done");
+    else await this.#open(state.closed + 1);
   }
 
   #mark() {
@@ -240,7 +289,6 @@ export class Interview {
     const hidden = find("self-view").hidden;
     find("self-view").hidden = !hidden;
     find("toggle-picture").textContent = say(hidden ? "hide_picture" : "show_picture");
-    find("toggle-picture").setAttribute("aria-pressed", String(!hidden));
   }
 
   // --- clocks ---------------------------------------------------------------------------------------------
@@ -251,10 +299,20 @@ export class Interview {
 
   #tick() {
     const { attempt, packet } = this.room;
-    if (!this.question || this.ended) return;
+    if (this.ended) return;
+    if (Date.now() > Date.parse(packet.deadline)) {
+      this.finish("deadline");
+      return;
+    }
+    if (!this.question) {
+      find("advance").textContent = say(this.failed ? "try_again" : "start_answer");
+      return;
+    }
     const passed = (Date.now() - attempt.phaseSince) / 1000;
     if (attempt.phase === "think" && passed >= this.question.prep_seconds) {
-      this.#advance();
+      this.startedByClock = Date.now();
+      this.#startAnswer();
+      this.room.store.saveAttempt(attempt).catch((error) => this.room.onStorage(error, 0));
       return;
     }
     const thinking = attempt.phase === "think";
@@ -268,9 +326,9 @@ export class Interview {
     find("clock-bar").max = limit || 1;
     find("clock-bar").value = Math.min(passed, limit);
     find("elapsed").textContent = say("elapsed", { time: clock(this.#elapsed()), total: clock(this.#required()) });
-    find("advance").textContent = say(thinking ? "start_answer" : last ? "finish" : "next");
+    const name = this.failed ? "try_again" : thinking ? "start_answer" : last ? "finish" : "next";
+    find("advance").textContent = say(name);
     this.#warn(thinking, limit, limit - passed);
-    if (Date.now() > Date.parse(packet.deadline)) this.finish("deadline");
   }
 
   #required() {
@@ -299,17 +357,32 @@ export class Interview {
     announce(find("resumed").textContent);
   }
 
-  /** Stops every track; resolves once all of it is committed in this browser. */
-  async leave() {
+  /** Stops every track; resolves once all of it is committed in this browser. Leaving twice is leaving once. */
+  leave() {
+    this.left ??= this.#leave();
+    return this.left;
+  }
+
+  async #leave() {
     this.ended = true;
     clearInterval(this.ticking);
     for (const undo of this.#leaving) undo();
     this.telemetry?.stop();
-    await this.#keepNote();
-    await Promise.all([this.camera.stop(), this.screen?.stop()]);
-    await this.events.stop();
+    await this.#keepNote().catch(this.room.onLost);
+    await Promise.all([this.camera?.stop(), this.screen?.stop()]);
+    await this.events.stop().catch(this.room.onLost);
     for (const track of this.stream.getTracks()) track.stop();
     for (const track of this.screen?.stream.getTracks() ?? []) track.stop();
     find("self-view").srcObject = null;
+  }
+
+  /** Recording could not begin: lets go of what it held, but keeps the camera on for another try. */
+  async abandon() {
+    this.ended = true;
+    clearInterval(this.ticking);
+    for (const undo of this.#leaving) undo();
+    this.telemetry?.stop();
+    await this.camera?.stop();
+    await this.events.stop().catch(this.room.onLost);
   }
 }

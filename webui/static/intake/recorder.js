@@ -110,6 +110,9 @@ export class TrackRecorder {
     this.committer = new Committer(this.room);
     recorder.ondataavailable = (event) => this.#take(event.data);
     recorder.onerror = () => this.onended?.();
+    this.stopped = new Promise((resolve) => {
+      recorder.onstop = resolve;
+    });
     for (const media of this.stream.getTracks()) media.addEventListener("ended", () => this.onended?.());
     recorder.start(SLICE_MS);
     this.recorder = recorder;
@@ -146,12 +149,9 @@ export class TrackRecorder {
     if (!recorder) return;
     this.recorder = null;
     this.onended = null;
-    if (recorder.state !== "inactive") {
-      await new Promise((resolve) => {
-        recorder.onstop = resolve;
-        recorder.stop();
-      });
-    }
+    // It has stopped by itself when all of its media ended; the last slice comes before that event.
+    if (recorder.state !== "inactive") recorder.stop();
+    await this.stopped;
     const [monotonic, wall] = [performance.now(), Date.now()];
     await this.committer.idle(); // the last slice is still being read and sealed
     await this.committer.add(epoch.end(monotonic, wall));

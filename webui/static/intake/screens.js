@@ -20,6 +20,7 @@ export function show(name) {
     section.hidden = section.dataset.screen !== name;
   }
   document.documentElement.dataset.at = name;
+  putTrouble();
   const heading = document.querySelector(`[data-screen="${name}"] h1`);
   heading?.focus({ preventScroll: true });
   scrollTo(0, 0);
@@ -48,19 +49,19 @@ export function moment(timestamp) {
   return new Date(timestamp).toLocaleString(locale, { dateStyle: "long", timeStyle: "short" });
 }
 
-/** Runs `action` on a click, once at a time. */
-export function onPress(name, action) {
-  const button = find(name);
-  let running = false;
-  button.onclick = async () => {
-    if (running) return;
-    running = true;
-    try {
-      await action();
-    } finally {
-      running = false;
-    }
-  };
+/** Says something beside the buttons of whichever screen is shown; nothing, without words. */
+export function putTrouble(state, ...words) {
+  for (const slot of document.querySelectorAll("[data-trouble]")) {
+    slot.hidden = words.length === 0;
+    slot.className = `banner ${state}`;
+    slot.replaceChildren(
+      ...words.map((text, place) => {
+        const part = document.createElement(place === 0 && words.length > 1 ? "strong" : "span");
+        part.textContent = text;
+        return part;
+      }),
+    );
+  }
 }
 
 /** Says on every screen how much is saved; `state` is safe, busy, warn or stop. */

@@ -1,7 +1,8 @@
 // A trial recording that never leaves this page: recorded, shown once, dropped.
 
 import { recordableType } from "./recorder.js";
-import { find, onPress, say } from "./screens.js";
+import { find, say } from "./screens.js";
+import { onPress } from "./steps.js";
 
 const TRIAL_MS = 5000;
 
