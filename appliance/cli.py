@@ -48,6 +48,13 @@ class LazyGroup(click.Group):
         except FupanError as error:
             click.echo(f"fupan: {error}", err=True)
             context.exit(1)
+        except click.UsageError as error:
+            click.echo(f"fupan: {error.format_message()} See `{context.info_name} --help`.", err=True)
+            context.exit(error.exit_code)
+        except OSError as error:
+            # a full disk, a file of somebody else's: what the system says is what a person can act on
+            click.echo(f"fupan: {error}", err=True)
+            context.exit(1)
 
 
 @click.group(

@@ -65,6 +65,11 @@ class Layout:
         return self.run / "start.lock"
 
     @property
+    def alive(self) -> Path:
+        """Every process of a start holds a shared lock on it."""
+        return self.run / "alive.lock"
+
+    @property
     def supervisor_configuration(self) -> Path:
         return self.run / "supervisord.conf"
 

@@ -30,6 +30,12 @@ Say = Callable[[str], None]
 WATCH_SECONDS = 2.0
 
 
+class EndedError(ConfigurationError):
+    """It ran, and does not any more."""
+
+    message = "Fupan ended: %(what)s"
+
+
 class StopRequested(BaseException):
     """SIGINT, SIGTERM or SIGHUP came while starting."""
 
@@ -181,7 +187,7 @@ def _stay(supervisor: Supervisor, server: EmbeddedPostgres, layout: Layout, say:
         for name in sorted(given_up - told):
             say(f"{name} does not start any more; see {layout.logs / name}.log")
         told = given_up
-    raise ConfigurationError(what=f"the supervisor ended by itself (exit code {code})")
+    raise EndedError(what=f"the supervisor ended by itself (exit code {code}); see {layout.logs}")
 
 
 def _keep_database(server: EmbeddedPostgres, password: str, say: Say) -> None:

@@ -1,11 +1,13 @@
 """The one supervisor of the embedded default: PyPI's supervisord in the foreground.
 
 Processes start by priority and stop in the opposite order. `setpriv --pdeathsig` ends them when supervisord
-itself is killed, so that a second start never meets their leftovers on its ports.
+itself is killed; each holds a shared lock while it lives, for which a second start waits, so that it never
+meets their leftovers on its ports.
 """
 
 from __future__ import annotations
 
+import fcntl
 import http.client
 import shlex
 import shutil
@@ -22,6 +24,7 @@ from typing import Any
 from supervisor.xmlrpc import SupervisorTransport
 
 from appliance.embedded.layout import Layout
+from appliance.errors import ConfigurationError
 
 LOG_BYTES = "5MB"
 LOG_GENERATIONS = 3
@@ -67,7 +70,7 @@ def _program(layout: Layout, program: Program) -> list[str]:
     return [
         "",
         f"[program:{program.name}]",
-        f"command = {_plain(shlex.join([*_bound_to_parent(), *program.command]))}",
+        f"command = {_plain(shlex.join([*_bound_to_parent(layout), *program.command]))}",
         f"priority = {program.priority}",
         "autorestart = true",
         "startsecs = 1",
@@ -82,9 +85,13 @@ def _program(layout: Layout, program: Program) -> list[str]:
     ]
 
 
-def _bound_to_parent() -> list[str]:
-    setpriv = shutil.which("setpriv")
-    return [setpriv, "--pdeathsig", "TERM", "--"] if setpriv else []
+def _bound_to_parent(layout: Layout) -> list[str]:
+    """What a process is started through: it ends with its parent, and holds a lock as long as it lives."""
+    setpriv, flock = shutil.which("setpriv"), shutil.which("flock")
+    return [
+        *([setpriv, "--pdeathsig", "TERM", "--"] if setpriv else []),
+        *([flock, "--no-fork", "--shared", str(layout.alive)] if flock else []),
+    ]
 
 
 def _plain(value: object) -> str:
@@ -104,7 +111,7 @@ class Supervisor:
         self._layout.supervisor_socket.unlink(missing_ok=True)
         self._process = subprocess.Popen(
             [
-                *_bound_to_parent(),
+                *_bound_to_parent(self._layout),
                 sys.executable,
                 "-m",
                 "supervisor.supervisord",
@@ -145,11 +152,24 @@ class Supervisor:
 
 
 def await_previous(layout: Layout, seconds: float = 30.0) -> None:
-    """Wait for what an earlier, killed start left: its supervisord ends with it, but its children need a
-    moment to let go of their ports. Nothing to wait for is the rule."""
+    """Wait for what an earlier, killed start left: its processes end with it, but need a moment, and until
+    then hold ports and would take the new ones' sockets with them. Nothing to wait for is the rule.
+
+    Raises ConfigurationError when they do not end.
+    """
     deadline = time.monotonic() + seconds
-    while states(layout) and time.monotonic() < deadline:
-        time.sleep(0.2)
+    with layout.alive.open("w") as lock:
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise ConfigurationError(
+                        what=f"processes of an earlier start on {layout.data} still run. End them, or wait"
+                    ) from None
+                time.sleep(0.1)
+            else:
+                return
 
 
 def states(layout: Layout) -> dict[str, str]:

@@ -116,3 +116,30 @@ class TestWhatTheStartSays:
         self, settings: Settings, monkeypatch: pytest.MonkeyPatch, held: str, words: str
     ) -> None:
         assert words in self.said(settings, monkeypatch, held=held)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("run", "--port", "abc"), "'abc' is not a valid integer"),
+        (("run", "--colour", "red"), "No such option"),
+        (("link",), "Missing argument 'USERNAME'"),
+        (("walk",), "No such command 'walk'"),
+    ],
+)
+def test_a_wrong_command_line_is_one_line(arguments: tuple[str, ...], words: str) -> None:
+    done = fupan(*arguments)
+    assert done.exit_code == 2
+    assert words in done.stderr
+    assert done.stderr.startswith("fupan: ")
+    assert done.stderr.count("\n") == 1
+
+
+def test_what_the_system_refuses_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device", "/srv/fupan/run/fupan.toml")
+
+    monkeypatch.setattr(run.start, "run", full)
+    done = fupan("run", "--data", str(tmp_path))
+    assert done.exit_code == 1
+    assert done.stderr == "fupan: [Errno 28] No space left on device: '/srv/fupan/run/fupan.toml'\n"

@@ -10,6 +10,7 @@ import ssl
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,7 +23,7 @@ from appliance.embedded.accounts import Account
 from appliance.embedded.address import resolve
 from appliance.embedded.layout import Layout
 from appliance.embedded.postgres import PORT, SUPERUSER, EmbeddedPostgres
-from appliance.embedded.supervisor import Program, Supervisor, configuration
+from appliance.embedded.supervisor import Program, Supervisor, await_previous, configuration
 from appliance.errors import ConfigurationError
 
 PASSWORD = "correct horse"
@@ -269,6 +270,27 @@ class TestSupervisor:
         os.kill(int(layout.supervisor_pid.read_text()), signal.SIGKILL)
         supervisor.wait()
         _wait_for(lambda: not Path(f"/proc/{child}").exists())
+
+    def test_a_start_waits_until_the_processes_of_a_killed_one_are_gone(self, folder: Path) -> None:
+        layout = Layout(folder)
+        for each in layout.folders()[1:]:
+            each.mkdir(parents=True, exist_ok=True)
+        # it takes its time to end, as a worker in the middle of a job
+        slow = f"import signal, time; signal.signal(15, lambda *_: None); open('{folder}/up', 'w').close()"
+        program = Program("slow", (sys.executable, "-c", f"{slow}; time.sleep(600); time.sleep(600)"), 1)
+        layout.supervisor_configuration.write_text(configuration(layout, [program], folder))
+        await_previous(layout)
+        supervisor = Supervisor(layout)
+        supervisor.start({"PATH": os.environ["PATH"]})
+        _wait_for((folder / "up").exists)
+        child = _child_of(int(layout.supervisor_pid.read_text()))
+        os.kill(int(layout.supervisor_pid.read_text()), signal.SIGKILL)
+        supervisor.wait()
+        with pytest.raises(ConfigurationError, match="earlier start"):
+            await_previous(layout, 0.3)
+        threading.Timer(0.3, os.kill, (child, signal.SIGKILL)).start()
+        await_previous(layout)
+        assert not Path(f"/proc/{child}").exists() or "Z" in Path(f"/proc/{child}/stat").read_text()
 
     def test_percent_signs_in_paths_are_no_formats(self, folder: Path) -> None:
         text = configuration(Layout(folder / "50%"), [Program("one", ("/bin/true", "100%"), 1)], folder)
