@@ -4,23 +4,29 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
+import select
 import signal
 import socket
 import ssl
 import subprocess
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from flask import Flask
+from flask import Flask, Response, request
 from gunicorn.workers import gthread
 
 from appliance.embedded import certificate, processes
 from appliance.embedded.address import Address
 from appliance.embedded.layout import Layout
 from tests.support.intake_site import IntakeSite
+from webui import auth
 from webui.intake import app as intake
-from webui.serving import PatientWorker
+from webui.serving import Pace, PatientWorker
+from webui.staff import ranges
 
 ROOT = Path(__file__).parents[2]
 HALF_BODY = (
@@ -31,13 +37,29 @@ HALF_HEAD = b"GET /intake/ping HTTP/1.1\r\nHost:"
 PING = b"GET /intake/ping HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
 
 
+MEDIA = random.Random(7).randbytes(12 << 20)  # more than two sockets hold
+
+
 class HastyWorker(PatientWorker):
-    seconds = 0.5
+    pace = Pace(silence=0.5, head=0.5, longest=4.0)
 
 
 def create_app() -> Flask:
     gthread.DEFAULT_WORKER_DATA_TIMEOUT = 0.2  # gunicorn's own patience with a body that no one reads
-    return intake.create_app(IntakeSite(Path(os.environ["SITE"])).settings)
+    app = intake.create_app(IntakeSite(Path(os.environ["SITE"])).settings)
+    app.add_url_rule("/media", "media", auth.public(media))
+    app.add_url_rule("/taken", "taken", auth.public(lambda: str(len(request.get_data()))), methods=["POST"])
+    return app
+
+
+def media() -> Response:
+    """Bytes by range, in pieces, as a track is replayed."""
+
+    def pieces(start: int, end: int) -> Iterator[bytes]:
+        for at in range(start, end, 1 << 18):
+            yield MEDIA[at : min(end, at + (1 << 18))]
+
+    return ranges.answer(pieces, len(MEDIA), "video/webm", "tag", request.headers.get("Range"), None)
 
 
 @contextlib.contextmanager
@@ -105,3 +127,107 @@ def test_half_sent_requests_do_not_stop_the_others(tmp_path: Path, name: str, tl
                 stalled.sendall(b"\x16\x03\x01\x02\x00")  # the handshake itself stops half-way
         last = held.enter_context(browser())
         assert ping(last).startswith(b"HTTP/1.1 200")
+
+
+def trickled(browser: socket.socket, data: bytes, pause: threading.Event) -> float:
+    """Seconds until the server has had enough of a byte every 50 ms."""
+    started = time.monotonic()
+    for byte in data:
+        try:
+            browser.sendall(bytes([byte]))
+            if select.select([browser], [], [], 0)[0]:
+                break
+        except OSError:
+            break
+        if pause.wait(0.05):
+            break
+    return time.monotonic() - started
+
+
+@pytest.mark.parametrize("tls", [False, True])
+@pytest.mark.parametrize("body", [False, True])
+def test_a_browser_that_trickles_is_cut_off_and_its_thread_is_free(
+    tmp_path: Path, tls: bool, body: bool
+) -> None:
+    pair = certificate.ensure(tmp_path, ["127.0.0.1"]) if tls else None
+    context = ssl.create_default_context(cafile=str(pair.certificate)) if pair else None
+    with contextlib.ExitStack() as held:
+        port = held.enter_context(serving(tmp_path, "intake", pair))
+
+        def browser(attempts: int = 1) -> socket.socket:
+            raw = held.enter_context(connect(port, attempts))
+            return (
+                held.enter_context(context.wrap_socket(raw, server_hostname="127.0.0.1")) if context else raw
+            )
+
+        browser(attempts=200)
+        crawling = browser()
+        head = b"POST /taken HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 10000\r\n\r\n"
+        if body:
+            crawling.sendall(head)
+        seconds = trickled(crawling, head * 10, threading.Event())
+        assert seconds < 3.0
+
+
+def test_a_slow_line_that_keeps_the_pace_is_served(tmp_path: Path) -> None:
+    """64 kbit/s: 8000 bytes a second, for longer than headers may take."""
+    size = 16_000
+    with contextlib.ExitStack() as held:
+        port = held.enter_context(serving(tmp_path, "intake", None))
+        slow = held.enter_context(connect(port, 200))
+        slow.sendall(f"POST /taken HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {size}\r\n\r\n".encode())
+        pause = threading.Event()
+        for _ in range(size // 800):
+            slow.sendall(bytes(800))
+            pause.wait(0.1)
+        answer = slow.recv(4096)
+        assert answer.startswith(b"HTTP/1.1 200")
+        assert answer.endswith(str(size).encode())
+        slow.sendall(PING)  # and the connection is kept
+        assert slow.recv(4096).startswith(b"HTTP/1.1 200")
+
+
+def read_answer(browser: socket.socket) -> tuple[bytes, bytes]:
+    """Headers and whatever follows them until the server closes."""
+    whole = b""
+    with contextlib.suppress(OSError):
+        while piece := browser.recv(1 << 16):
+            whole += piece
+    head, _, body = whole.partition(b"\r\n\r\n")
+    return head, body
+
+
+def test_a_paused_player_is_cut_off_and_goes_on_by_range(tmp_path: Path) -> None:
+    """A video element that is paused stops reading; when played, it asks for the rest by range."""
+    with contextlib.ExitStack() as held:
+        port = held.enter_context(serving(tmp_path, "intake", None))
+        player = held.enter_context(connect(port, 200))
+        player.sendall(b"GET /media HTTP/1.1\r\nHost: 127.0.0.1\r\nRange: bytes=0-\r\n\r\n")
+        threading.Event().wait(
+            2.0
+        )  # nothing to wait for: the player does nothing, for longer than the patience
+        head, body = read_answer(player)
+        assert head.startswith(b"HTTP/1.1 206")
+        assert 0 < len(body) < len(MEDIA)
+        assert MEDIA.startswith(body)
+        again = held.enter_context(connect(port))
+        request_line = b"GET /media HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n"
+        again.sendall(request_line + f"Range: bytes={len(body)}-\r\n\r\n".encode())
+        head, rest = read_answer(again)
+        assert head.startswith(b"HTTP/1.1 206")
+        assert body + rest == MEDIA
+
+
+def test_browsers_that_do_not_close_their_side_hold_up_nobody(tmp_path: Path) -> None:
+    with contextlib.ExitStack() as held:
+        port = held.enter_context(serving(tmp_path, "staff", None))
+        held.enter_context(connect(port, 200))
+        for _ in range(20):
+            lingering = held.enter_context(connect(port))
+            lingering.sendall(b"GET /intake/ping HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")
+            assert lingering.recv(4096).startswith(b"HTTP/1.1 200")
+        started = time.monotonic()
+        last = held.enter_context(connect(port))
+        last.sendall(PING)
+        assert last.recv(4096).startswith(b"HTTP/1.1 200")
+        assert time.monotonic() - started < 2.0
