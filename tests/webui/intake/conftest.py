@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from flask.testing import FlaskClient
+from playwright.sync_api import Playwright, sync_playwright
 
+from appliance.packet import Packet, link
 from tests.support.candidate import Candidate, flask_call
 from tests.support.intake_site import IntakeSite
+from tests.support.room import Server
 from webui.intake.app import create_app
 
 
@@ -36,3 +39,22 @@ def begun(site: IntakeSite, client: FlaskClient) -> Callable[..., Candidate]:
         return candidate
 
     return make
+
+
+@pytest.fixture(scope="module")
+def playwright() -> Iterator[Playwright]:
+    with sync_playwright() as running:
+        yield running
+
+
+@pytest.fixture
+def server(site: IntakeSite) -> Iterator[Server]:
+    running = Server(create_app(site.settings))
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+def invited(site: IntakeSite, server: Server) -> tuple[Packet, str]:
+    packet, secret = site.invite()
+    return packet, link(server.url, packet.recording, secret)

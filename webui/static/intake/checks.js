@@ -76,8 +76,9 @@ export class Checks {
     try {
       this.stream ??= await openCamera();
     } catch (error) {
-      this.#set("camera", "fail", CAMERA_FAULTS[error.name] ?? "camera_other");
-      this.#set("microphone", "fail", "microphone_waits");
+      const [camera, microphone] = await faults(error);
+      this.#set("camera", "fail", camera);
+      this.#set("microphone", "fail", microphone);
       return;
     }
     const { width, height, frameRate } = this.stream.getVideoTracks()[0].getSettings();
@@ -168,3 +169,23 @@ const CAMERA_FAULTS = {
   NotReadableError: "camera_busy",
   OverconstrainedError: "camera_missing",
 };
+
+/** What to say at the camera and at the microphone: they are asked for together, and one alone may be at fault. */
+async function faults(error) {
+  if (error.name === "NotAllowedError") {
+    const [camera, microphone] = await Promise.all(["camera", "microphone"].map(permission));
+    if (camera === "granted" && microphone === "denied") return ["camera_waits", "microphone_denied"];
+  }
+  if (error.name === "NotFoundError") {
+    const kinds = (await navigator.mediaDevices.enumerateDevices()).map(({ kind }) => kind);
+    if (kinds.includes("videoinput") && !kinds.includes("audioinput")) return ["camera_waits", "microphone_missing"];
+  }
+  return [CAMERA_FAULTS[error.name] ?? "camera_other", "microphone_waits"];
+}
+
+/** granted, denied or prompt; "" where the browser does not say. */
+const permission = (name) =>
+  navigator.permissions.query({ name }).then(
+    ({ state }) => state,
+    () => "",
+  );

@@ -79,5 +79,6 @@ export function light(name, state, words) {
   row.dataset.state = state;
   row.querySelector("[data-words]").textContent = words;
   const fix = row.querySelector("[data-fix]");
-  if (fix) fix.hidden = state !== "fail" && state !== "warn";
+  // A fix may be meant for one state only.
+  if (fix) fix.hidden = !(fix.dataset.fix || "fail warn").split(" ").includes(state);
 }

@@ -1,0 +1,266 @@
+"""The candidate's room when something fails: it is said, a further press goes on, nothing is lost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, Playwright, expect
+
+from appliance.intake_state import RecordKind
+from appliance.packet import Packet
+from tests.support import room
+from tests.support.intake_site import IntakeSite
+from tests.support.recorded import arrived, events, opened
+from tests.support.room import Server, advance, answer_and_finish, at, chromium, go_to_rules, start_recording
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(not room.CHROMIUM.exists(), reason="Chromium is not installed"),
+]
+TROUBLE = "[data-trouble]:visible"
+
+
+class Faulty:
+    """Stands before the application and answers the next requests whose path ends so in its place."""
+
+    def __init__(self, wsgi: Any) -> None:
+        self.wsgi = wsgi
+        self.faults: list[tuple[str, str, bytes]] = []
+
+    def fail(self, path: str, status: str, body: bytes = b"{}", times: int = 1) -> None:
+        self.faults += [(path, status, body)] * times
+
+    def __call__(self, environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
+        for fault in self.faults:
+            path, status, body = fault
+            if environ["PATH_INFO"].endswith(path) and environ["REQUEST_METHOD"] != "GET":
+                self.faults.remove(fault)
+                environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+                start(status, [("Content-Type", "application/json"), ("Content-Length", str(len(body)))])
+                return [body]
+        answer: Iterable[bytes] = self.wsgi(environ, start)
+        return answer
+
+
+@pytest.fixture
+def faulty(server: Server) -> Iterator[Faulty]:
+    """In front of the same application as `server`."""
+    before = Faulty(server.app.wsgi_app)
+    server.app.wsgi_app = before  # type: ignore[method-assign]  # Flask's own way to wrap it
+    yield before
+    assert before.faults == []
+
+
+def questions(site: IntakeSite, packet: Packet) -> list[tuple[str, int]]:
+    """Questions opened and closed, in the order that intake has recorded."""
+    records = site.folder.records(packet.recording)
+    return [(r.body["event"][9:], r.body["question"]) for r in records if r.kind == RecordKind.STATE]
+
+
+def told(page: Page, words: str) -> None:
+    expect(page.locator(TROUBLE)).to_contain_text(words, timeout=10000)
+
+
+def test_each_step_that_the_server_refuses_is_told_and_can_be_pressed_again(
+    playwright: Playwright,
+    site: IntakeSite,
+    server: Server,
+    faulty: Faulty,
+    invited: tuple[Packet, str],
+    tmp_path: Path,
+) -> None:
+    packet, address = invited
+    with chromium(playwright, tmp_path / "profile", locale="en-GB") as context:
+        page = context.pages[0]
+        page.goto(address)
+        faulty.fail("/begin", "500 Internal Server Error")
+        page.click("#begin:not([disabled])")
+        told(page, "This step did not work")
+        faulty.fail("/begin", "503 Service Unavailable")
+        page.click("#begin")
+        told(page, "The network does not answer")
+        page.click("#begin")
+        at(page, "check")
+        page.click("#play-sound")
+        page.click("#heard")
+        faulty.fail("/check", "500 Internal Server Error")
+        page.click("#check-go:not([disabled])")
+        told(page, "This step did not work")
+        page.click("#check-go")
+        at(page, "trial")
+        page.click("#trial-go")
+        page.check("#tick-record")
+        for status in ("503 Service Unavailable", "500 Internal Server Error"):
+            faulty.fail("/consent", status)
+            page.click("#agree")
+            expect(page.locator(TROUBLE)).to_contain_text("try again")
+        faulty.fail("/questions/1/open", "500 Internal Server Error")
+        page.click("#agree")
+        at(page, "room")
+        told(page, "This step did not work")
+        expect(page.locator("#advance")).to_have_text("Try again")
+        page.click("#advance")
+        expect(page.locator("#question-number")).to_have_text("Question 1 of 2")
+        expect(page.locator(TROUBLE)).to_have_count(0)
+        expect(page.locator("#advance")).to_have_text("Next question", timeout=10000)
+        page.wait_for_timeout(1000)  # a press just after the clock has begun the answer does not count
+        faulty.fail("/questions/1/close", "500 Internal Server Error")
+        faulty.fail("/questions/2/open", "500 Internal Server Error")
+        for _ in range(2):
+            page.click("#advance")
+            told(page, "This step did not work")
+            expect(page.locator("#advance")).to_have_text("Try again")
+        faulty.fail("/questions/2/open", "503 Service Unavailable", times=2)
+        page.click("#advance")
+        expect(page.locator("#waiting-network")).to_be_visible()
+        expect(page.locator("#question-number")).to_have_text("Question 2 of 2", timeout=15000)
+        expect(page.locator("#waiting-network")).to_be_hidden()
+        faulty.fail("/finish", "500 Internal Server Error")
+        while page.evaluate(room.RECORDING):
+            advance(page)
+        at(page, "problem")
+        expect(page.locator("#problem-words")).to_contain_text("kept")
+        page.click("#problem-retry")
+        at(page, "done")
+    assert questions(site, packet) == [("opened", 1), ("closed", 1), ("opened", 2), ("closed", 2)]
+    consents = [r for r in site.folder.records(packet.recording) if r.kind == RecordKind.CONSENT]
+    assert len(consents) == 1
+    assert len(opened(site, packet)["camera"]) == 1
+    seen = [(e["kind"], e["question"]) for e in events(site, packet) if "question" in e]
+    assert seen == [(k, q) for q in (1, 2) for k in ("question_shown", "answer_started", "answer_ended")]
+
+
+def test_between_two_questions_the_server_goes_away_and_a_press_asks_again_at_once(
+    playwright: Playwright, site: IntakeSite, server: Server, invited: tuple[Packet, str], tmp_path: Path
+) -> None:
+    packet, address = invited
+    with chromium(playwright, tmp_path / "profile", locale="en-GB") as context:
+        page = context.pages[0]
+        go_to_rules(page, address)
+        start_recording(page)
+        advance(page)
+        server.stop()
+        page.click("#advance")
+        expect(page.locator("#waiting-network")).to_be_visible()
+        server.start()
+        page.click("#advance")
+        expect(page.locator("#question-number")).to_have_text("Question 2 of 2", timeout=1500)
+        answer_and_finish(page)
+    assert questions(site, packet) == [("opened", 1), ("closed", 1), ("opened", 2), ("closed", 2)]
+
+
+@pytest.mark.parametrize(
+    "answer", [("422 Unprocessable Content", b'{"code": "bad_opening"}'), ("201 Created", b"{}")]
+)
+def test_a_piece_that_the_server_does_not_hold_leaves_the_rest_proven(
+    playwright: Playwright,
+    site: IntakeSite,
+    server: Server,
+    faulty: Faulty,
+    invited: tuple[Packet, str],
+    tmp_path: Path,
+    answer: tuple[str, bytes],
+) -> None:
+    """Refused: set aside in the browser. Acknowledged and lost: the list is signed anew without it."""
+    packet, address = invited
+    with chromium(playwright, tmp_path / "profile", locale="en-GB") as context:
+        page = context.pages[0]
+        go_to_rules(page, address)
+        faulty.fail("/chunks/1", *answer)
+        start_recording(page)
+        room.until(page, lambda: arrived(site, packet) >= 2)
+        answer_and_finish(page)
+    state = site.folder.state(packet.recording)
+    assert state.finished
+    assert int(state.receipt["chunks"]) >= 1
+
+
+def test_two_tabs_of_one_browser_bind_it_once_and_one_of_them_records(
+    playwright: Playwright, site: IntakeSite, invited: tuple[Packet, str], tmp_path: Path
+) -> None:
+    packet, address = invited
+    with chromium(playwright, tmp_path / "profile", locale="en-GB") as context:
+        one, two = context.pages[0], context.new_page()
+        for page in (one, two):
+            page.goto(address)
+            page.wait_for_selector("#begin:not([disabled])")
+        one.evaluate("document.getElementById('begin').click()")
+        two.evaluate("document.getElementById('begin').click()")
+        for page in (one, two):
+            at(page, "check")
+            page.bring_to_front()
+            page.click("#play-sound")
+            page.click("#heard")
+            page.click("#check-go:not([disabled])")
+            page.click("#trial-go")
+            at(page, "rules")
+        one.bring_to_front()
+        start_recording(one, analysis=False)
+        two.bring_to_front()
+        two.check("#tick-record")
+        two.click("#agree")
+        at(two, "problem")
+        assert "another tab" in two.inner_text("#problem-title")
+        one.bring_to_front()
+        answer_and_finish(one)
+        two.bring_to_front()
+        two.click("#problem-retry")
+        at(two, "status")
+    kinds = [record.kind for record in site.folder.records(packet.recording)]
+    assert kinds.count(RecordKind.BOUND) == 1
+    assert kinds.count(RecordKind.CONSENT) == 1
+    assert len(opened(site, packet)["camera"]) == 1
+
+
+def test_a_camera_that_goes_away_comes_back_by_a_press(
+    playwright: Playwright, site: IntakeSite, invited: tuple[Packet, str], tmp_path: Path
+) -> None:
+    packet, address = invited
+    with chromium(playwright, tmp_path / "profile", locale="en-GB") as context:
+        page = context.pages[0]
+        go_to_rules(page, address)
+        start_recording(page)
+        room.until(page, lambda: arrived(site, packet) >= 1)
+        page.evaluate(
+            "() => { for (const track of document.getElementById('self-view').srcObject.getTracks())"
+            " { track.stop(); track.dispatchEvent(new Event('ended')); } }"
+        )
+        expect(page.locator("#camera-trouble")).to_be_visible()
+        page.click("#camera-again")
+        expect(page.locator("#camera-trouble")).to_be_hidden()
+        answer_and_finish(page)
+    assert [epoch[:4] for epoch in opened(site, packet)["camera"]] == [b"\x1a\x45\xdf\xa3"] * 2
+
+
+def test_a_denied_microphone_is_named(
+    playwright: Playwright, server: Server, invited: tuple[Packet, str], tmp_path: Path
+) -> None:
+    _, address = invited
+    with chromium(playwright, tmp_path / "profile", locale="en-GB") as context:
+        context.clear_permissions()
+        context.grant_permissions(["camera"])
+        page = context.pages[0]
+        page.goto(address)
+        page.click("#begin:not([disabled])")
+        expect(page.locator("#light-microphone [data-words]")).to_have_text("The microphone is not allowed.")
+        context.grant_permissions(["camera", "microphone"])
+        page.click("#retry-camera")
+        expect(page.locator("#light-camera")).to_have_attribute("data-state", "ok")
+
+
+def test_what_nobody_has_caught_is_told_without_its_stack(
+    playwright: Playwright, invited: tuple[Packet, str], tmp_path: Path
+) -> None:
+    _, address = invited
+    with chromium(playwright, tmp_path / "profile", locale="en-GB") as context:
+        page = context.pages[0]
+        page.goto(address)
+        page.wait_for_selector("#begin:not([disabled])")
+        page.evaluate("() => { Promise.reject(new Error('secret-in-a-stack')); }")
+        told(page, "reload it")
+        assert "secret-in-a-stack" not in page.inner_text("body")
+        page.click("#begin")
+        at(page, "check")
