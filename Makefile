@@ -39,8 +39,7 @@ ifeq ($(MODELS),none)
 	@echo 'fupan: no model pack (MODELS=none): recordings are replayed, not analysed'
 else
 	@installer/bootstrap.sh models
-	@mkdir -p "$(DATA)" && $(BIN)/python -m installer.model_packs build --out "$(DATA)/models" --cache "$(CACHE)" \
-		|| [ $$? -eq 3 ]
+	@$(BIN)/python -m installer.model_packs build --out "$(DATA)/models" --cache "$(CACHE)" || [ $$? -eq 3 ]
 endif
 
 test: ## set up what tests need and run them all

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import ipaddress
 import socket
 from dataclasses import dataclass
+from pathlib import Path
 
 from appliance.errors import ConfigurationError
 
@@ -45,9 +45,12 @@ def resolve(host: str, port: int) -> Address:
         return Address(
             LOOPBACK, port, False, f"http://localhost:{port}", f"http://{LOOPBACK}:{port + 1}", (LOOPBACK,)
         )
-    name = socket.getfqdn() if host in EVERYWHERE else host
-    bind = host if host in EVERYWHERE else _address_of(host)
-    names = tuple(dict.fromkeys((name, bind))) if host not in EVERYWHERE else (name, *_own_addresses())
+    if host in EVERYWHERE:
+        bind, names = host, _own_names()
+    else:
+        bind = _address_of(host)
+        names = tuple(dict.fromkeys((host, bind)))
+    name = names[0]
     shown = f"[{name}]" if ":" in name else name
     return Address(bind, port, True, f"https://{shown}:{port}", f"https://{shown}:{port + 1}", names)
 
@@ -65,9 +68,34 @@ def _address_of(host: str) -> str:
         ) from error
 
 
-def _own_addresses() -> tuple[str, ...]:
-    """The addresses this machine's own name leads to, loopback included."""
-    found = [LOOPBACK]
-    with contextlib.suppress(OSError):
-        found += [str(entry[4][0]) for entry in socket.getaddrinfo(socket.gethostname(), None)]
-    return tuple(dict.fromkeys(found))
+def _own_names() -> tuple[str, ...]:
+    """What this machine can be reached by, the best for others first: its name within a domain, else an
+    address that is not loopback's. Many machines call themselves localhost or have a name nobody else knows.
+    """
+    full, short = socket.getfqdn(), socket.gethostname()
+    addresses = [*_addresses_4(), *_addresses_6()]
+    known = [full] if "." in full and not full.startswith("localhost") else []
+    return tuple(dict.fromkeys((*known, *addresses, short, "localhost", LOOPBACK)))
+
+
+def _addresses_4() -> list[str]:
+    """Addresses of the machine's interfaces, as the kernel's routing table lists them."""
+    found, last = [], ""
+    for line in _lines("/proc/net/fib_trie"):
+        if line.startswith("|-- "):
+            last = line.removeprefix("|-- ")
+        elif line == "/32 host LOCAL":
+            found.append(last)
+    return [text for text in dict.fromkeys(found) if not ipaddress.ip_address(text).is_loopback]
+
+
+def _addresses_6() -> list[str]:
+    found = (ipaddress.IPv6Address(int(line.split()[0], 16)) for line in _lines("/proc/net/if_inet6"))
+    return [str(address) for address in found if not (address.is_loopback or address.is_link_local)]
+
+
+def _lines(path: str) -> list[str]:
+    try:
+        return [line.strip() for line in Path(path).read_text(encoding="ascii").splitlines()]
+    except OSError:
+        return []

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -135,6 +135,8 @@ def _settle(layout: Layout) -> Account:
     that user cannot read the code (a checkout below /root) the rest stays with root.
     """
     if os.geteuid() != 0:
+        with contextlib.suppress(PermissionError):  # a shared folder of somebody else's
+            layout.data.chmod(0o700)
         return Account.current()
     account = accounts.unprivileged()
     if accounts.can_run_product(account, CODE):
@@ -202,7 +204,7 @@ def _keep_database(server: EmbeddedPostgres, password: str, say: Say) -> None:
         say("PostgreSQL had ended by itself and was started again")
 
 
-@contextmanager
+@contextlib.contextmanager
 def _signals_stop() -> Iterator[None]:
     """Within, a request to end raises StopRequested instead of killing this process."""
 
@@ -213,14 +215,14 @@ def _signals_stop() -> Iterator[None]:
         yield
 
 
-@contextmanager
+@contextlib.contextmanager
 def _signals_ignored() -> Iterator[None]:
     """Within, an impatient second Ctrl-C does not leave half of the processes behind."""
     with _handlers(signal.SIG_IGN):
         yield
 
 
-@contextmanager
+@contextlib.contextmanager
 def _handlers(handler: Callable[[int, FrameType | None], None] | signal.Handlers) -> Iterator[None]:
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     before = [signal.signal(number, handler) for number in numbers]

@@ -1,11 +1,13 @@
 """`python -m installer.model_packs build|import-vosk|list|verify`: the model packs of one data folder.
 
-Exit codes: 0 done, 1 a pack is damaged, 3 a source cannot be had (go on without a pack).
+Exit codes: 0 done, 1 a pack is damaged, 2 a folder cannot be written, 3 a source cannot be had (go on without
+a pack).
 """
 
 from __future__ import annotations
 
 import argparse
+import errno
 import logging
 import sys
 from pathlib import Path
@@ -16,6 +18,7 @@ from .fetch import SourceUnavailableError, fetch
 from .sources import VOSK_TEST_MODEL
 
 EXIT_DAMAGED = 1
+EXIT_FAILED = 2
 EXIT_NO_SOURCE = 3
 
 
@@ -37,7 +40,19 @@ def _build(arguments: argparse.Namespace) -> int:
     except ModelPackError as error:
         print(f"No model pack: {error}", file=sys.stderr)
         return EXIT_DAMAGED
+    except OSError as error:
+        print(f"fupan: the model pack cannot be built: {_why(error, arguments)}", file=sys.stderr)
+        return EXIT_FAILED
     return 0
+
+
+def _why(error: OSError, arguments: argparse.Namespace) -> str:
+    """A full disk or a folder of somebody else's, and what to do about it."""
+    place = error.filename or f"{arguments.out} or {arguments.cache}"
+    advice = "Choose another folder with DATA= or CACHE=, or start without models by MODELS=none"
+    if error.errno == errno.ENOSPC:
+        advice = f"About 1 GiB is needed. {advice}"
+    return f"{error.strerror}: {place}. {advice}"
 
 
 def _import_vosk(arguments: argparse.Namespace) -> int:

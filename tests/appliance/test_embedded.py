@@ -19,6 +19,7 @@ import psycopg2
 import pytest
 
 from appliance.embedded import accounts, certificate, checks, site, start
+from appliance.embedded import address as embedded_address
 from appliance.embedded.accounts import Account
 from appliance.embedded.address import resolve
 from appliance.embedded.layout import Layout
@@ -187,6 +188,34 @@ class TestAddress:
         address = resolve("::1", 8000)
         assert address.staff_url == "https://[::1]:8000"
         assert address.listen(8000) == "[::1]:8000"
+
+    @pytest.mark.parametrize(
+        ("full", "shown"), [("localhost", "192.0.2.7"), ("vm", "192.0.2.7"), ("hr.example", "hr.example")]
+    )
+    def test_everywhere_shows_what_other_machines_can_reach(
+        self, full: str, shown: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        files = {
+            "/proc/net/fib_trie": ["|-- 127.0.0.1", "/32 host LOCAL", "|-- 192.0.2.0", "/24 link UNICAST"]
+            + ["|-- 192.0.2.7", "/32 host LOCAL"] * 2,
+            "/proc/net/if_inet6": [
+                "fe800000000000000000000000000001 02 40 20 80 eth0",
+                "20010db8000000000000000000000007 02 40 00 80 eth0",
+            ],
+        }
+        monkeypatch.setattr(embedded_address, "_lines", files.__getitem__)
+        monkeypatch.setattr(socket, "getfqdn", lambda: full)
+        monkeypatch.setattr(socket, "gethostname", lambda: "vm")
+        address = resolve("0.0.0.0", 8443)
+        assert (address.bind, address.tls) == ("0.0.0.0", True)
+        assert address.staff_url == f"https://{shown}:8443"
+        assert {"192.0.2.7", "2001:db8::7", "vm", "localhost", "127.0.0.1"} <= set(address.names)
+        assert address.names[0] == shown
+        assert not [name for name in address.names if name.startswith("fe80")]
+
+    def test_the_real_tables_of_this_machine_are_read(self) -> None:
+        for name in resolve("::", 8443).names:
+            assert name
 
     def test_an_unknown_host_is_refused(self) -> None:
         with pytest.raises(ConfigurationError, match="has no address"):

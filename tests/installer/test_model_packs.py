@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import hashlib
 import json
+import os
 import struct
 import sys
 import zipfile
@@ -15,6 +17,7 @@ import pytest
 
 from analysis.inference import onnxruntime
 from analysis.model_pack import ModelPackError, load_pack
+from installer.model_packs import build as building
 from installer.model_packs import fetch as fetching
 from installer.model_packs import sources
 from installer.model_packs.__main__ import EXIT_DAMAGED, EXIT_NO_SOURCE, main
@@ -344,3 +347,22 @@ def test_an_operators_vosk_model_becomes_a_pack(tmp_path, capsys):
     assert (pack.engine("speech"), pack.languages) == ("vosk", ["ko"])
     assert pack.path("silero_vad.onnx").exists()
     assert not (pack.folder / "whisper").exists()
+
+
+@pytest.mark.parametrize(
+    ("code", "words"), [(errno.ENOSPC, "About 1 GiB is needed"), (errno.EROFS, "Read-only file system")]
+)
+def test_a_disk_that_is_full_or_not_ours_is_one_line(
+    code: int, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refused(*_: object) -> None:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(building, "fetch", refused)
+    arguments = ["build", "--out", str(tmp_path / "models"), "--cache", str(tmp_path / "cache")]
+    assert main(arguments) == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert words in said
+    assert str(tmp_path / "models") in said
+    assert "DATA=" in said
