@@ -84,7 +84,7 @@ def gaps() -> dict[str, str]:
     return {
         "missing": _("A piece did not arrive"),
         "not_recorded": _("Nothing was recorded between two page loads"),
-        "codec_changed": _("The browser changed the format; this part was left out"),
+        "codec_changed": _("The browser changed the format; this part is kept, but not shown"),
         "no_samples": _("The camera or microphone gave nothing here"),
         "unreadable": _("This part is damaged"),
         "cut_short": _("This part ends too early"),
@@ -107,10 +107,29 @@ def reason(code: str | None) -> str:
     }.get(code or "", code or "")
 
 
+def waiting(code: str | None) -> str:
+    """Why ordered work does not go on right now and what helps; empty where nothing holds it up."""
+    if not code or code == "chunk_conflict":
+        return ""
+    return {
+        "vault_locked": _(
+            "Waiting: the vault is locked. It goes on by itself once a system administrator unlocks it."
+        ),
+        "keyholder_down": _(
+            "Waiting: the keyholder is not running. It goes on by itself; tell your system administrator."
+        ),
+        "full": _(
+            "Waiting for room: the disk is full. Nothing is lost, and it goes on by itself; "
+            "tell your system administrator to make room."
+        ),
+    }.get(code, _("The last try did not succeed: %(why)s. It is tried again by itself.", why=reason(code)))
+
+
 def _reasons_of_work() -> dict[str, str]:
     return {
         "vault_locked": _("the vault is locked"),
         "keyholder_down": _("the keyholder is not running"),
+        "full": _("the disk is full"),
         "timeout": _("it took too long"),
         "memory": _("it needed too much memory"),
         "crash": _("its process ended by itself"),
@@ -191,6 +210,11 @@ def chain_problem(problem: str, entry: int) -> str:
 
 def action(action: str) -> str:
     """An action in words; unknown ones stay as they are written."""
+    return actions().get(action, action)
+
+
+def actions() -> dict[str, str]:
+    """Every action that the audit log knows, in words."""
     return {
         "position:create": _("created a position"),
         "position:change": _("changed a position"),
@@ -202,15 +226,16 @@ def action(action: str) -> str:
         "ingest:consent": _("consent stored"),
         "ingest:withdraw-consent": _("consent withdrawn"),
         "ingest:finish": _("interview finished"),
+        "seal:order": _("ordered a seal again"),
         "seal:run": _("sealing began"),
         "seal:done": _("sealed"),
         "seal:fail": _("sealing failed"),
+        "analyse:order": _("ordered an analysis again"),
         "analyse:run": _("analysis began"),
         "analyse:done": _("analysed"),
         "analyse:fail": _("analysis failed"),
         "analyse:cancel": _("analysis cancelled"),
         "replay:open": _("opened a replay"),
-        "replay:watch": _("watched"),
         "replay:close": _("closed a replay"),
         "session:issue-link": _("sign-in link issued"),
         "session:sign-in": _("signed in"),
@@ -221,12 +246,8 @@ def action(action: str) -> str:
         "assignment:change": _("changed an assignment"),
         "audit:read": _("exported the log"),
         "audit:verify": _("verified the chain"),
-        "vault:create": _("vault created"),
-        "vault:lock": _("vault locked"),
-        "vault:unlock": _("vault unlocked"),
-        "vault:check": _("vault checked"),
         "access:denied": _("was refused"),
-    }.get(action, action)
+    }
 
 
 def for_templates() -> dict[str, Any]:
@@ -240,6 +261,7 @@ def for_templates() -> dict[str, Any]:
         "action_word": action,
         "gap_word": gap,
         "reason_word": reason,
+        "waiting_word": waiting,
         "outcome_word": outcome,
         "object_word": object_type,
         "actor_word": actor_kind,

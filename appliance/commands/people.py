@@ -15,8 +15,8 @@ from appliance.errors import ConfigurationError
 def link(username: str) -> None:
     """Print a fresh link that signs USERNAME in, once, within 15 minutes.
 
-    The embedded default makes the accounts recruiter, head, auditor, security and system; none has a
-    password. Issuing a link is on the audit log.
+    The embedded default makes the accounts recruiter, head, interviewer, auditor, security and
+    system; none has a password. Issuing a link is on the audit log.
     """
     from appliance.embedded import people
 

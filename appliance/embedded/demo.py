@@ -16,10 +16,11 @@ from sqlalchemy import func, select
 
 from appliance.config import Settings
 from appliance.database import transaction
-from appliance.domain import AttemptState, Competency, Question
+from appliance.domain import AttemptState, Competency, Question, Role, User
 from appliance.embedded.demo_browser import DemoBrowser
-from appliance.embedded.people import DEPARTMENT, terminal_user
-from appliance.people import accounts
+from appliance.embedded.people import DEPARTMENT, INTERVIEWER, terminal_user
+from appliance.people import accounts, assignments
+from appliance.people.directory import LocalDirectory
 from appliance.stages import invite
 from appliance.stages import position as positions
 from appliance.stages.invite import Invitee
@@ -62,9 +63,18 @@ def _attempt(settings: Settings, manifest: dict[str, Any]) -> uuid.UUID | None:
         shown = positions.create(tx, user, department_id, _shown_position(manifest))
         deadline = dt.datetime.now(dt.UTC) + dt.timedelta(days=1)
         made = invite.invite(tx, user, shown, [Invitee("Lin Xia 林夏", EMAIL)], deadline, mail=False)[0]
+    _assign(settings, user, made)
     with transaction("staff", settings) as tx:  # a moment later, so that it is the newest
         positions.create(tx, user, department_id, _own_position(settings.language))
     return made
+
+
+def _assign(settings: Settings, user: User, attempt_id: uuid.UUID) -> None:
+    """Let the site's first interviewer, if it has one, see the demo."""
+    person = LocalDirectory(settings).find(INTERVIEWER)
+    if person is not None and person.role is Role.INTERVIEWER:
+        with transaction("staff", settings) as tx:
+            assignments.assign(tx, user, attempt_id, person.account_id)
 
 
 def _play(link: str, manifest: dict[str, Any], certificate: Path | None) -> None:

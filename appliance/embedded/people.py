@@ -22,10 +22,12 @@ from appliance.tables import account, attempt, candidate, position
 
 ADDRESS = "command line"
 RECRUITER = "recruiter"
+INTERVIEWER = "interviewer"
 # Username → role, and the name shown in Chinese and English. Nobody has a password.
 FIRST = {
     RECRUITER: (Role.RECRUITER, "招聘专员", "Recruiter"),
     "head": (Role.DEPARTMENT_HEAD, "部门负责人", "Department head"),
+    INTERVIEWER: (Role.INTERVIEWER, "面试官", "Interviewer"),
     "auditor": (Role.AUDITOR, "审计员", "Auditor"),
     "security": (Role.SECURITY_ADMIN, "安全管理员", "Security administrator"),
     "system": (Role.SYSTEM_ADMIN, "系统管理员", "System administrator"),

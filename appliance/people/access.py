@@ -69,7 +69,7 @@ def list_attempts_for(
 
 
 def list_recordings_for(
-    tx: Connection, user: User, permission: Permission = Permission.RECORDING_LIST
+    tx: Connection, user: User, permission: Permission = Permission.RECORDING_REPLAY
 ) -> Sequence[Row[Any]]:
     """Every recording in the person's scope, newest first."""
     return tx.execute(_recordings(user, permission).order_by(attempt.c.created_at.desc())).all()

@@ -22,17 +22,13 @@ class Permission(enum.StrEnum):
     POSITION_READ = "position:read"
     POSITION_WRITE = "position:write"
     CANDIDATE_READ = "candidate:read"
-    CANDIDATE_WRITE = "candidate:write"
     INVITATION_SEND = "invitation:send"
     ASSIGNMENT_WRITE = "assignment:write"
-    RECORDING_LIST = "recording:list"
     RECORDING_REPLAY = "recording:replay"
+    RECORDING_SEAL = "recording:seal"
     ANALYSIS_RUN = "analysis:run"
 
     HEALTH_READ = "health:read"
-    VAULT_READ = "vault:read"
-    VAULT_CHECK = "vault:check"
-    KEY_UNLOCK = "key:unlock"
     ACCOUNT_MANAGE = "account:manage"
     AUDIT_READ = "audit:read"
     AUDIT_VERIFY = "audit:verify"
@@ -49,11 +45,10 @@ ROLE_PERMISSIONS: dict[Role, frozenset[Permission]] = {
         Permission.POSITION_READ,
         Permission.POSITION_WRITE,
         Permission.CANDIDATE_READ,
-        Permission.CANDIDATE_WRITE,
         Permission.INVITATION_SEND,
         Permission.ASSIGNMENT_WRITE,
-        Permission.RECORDING_LIST,
         Permission.RECORDING_REPLAY,
+        Permission.RECORDING_SEAL,
         Permission.ANALYSIS_RUN,
     },
     Role.DEPARTMENT_HEAD: _SIGNED_IN
@@ -62,24 +57,16 @@ ROLE_PERMISSIONS: dict[Role, frozenset[Permission]] = {
         Permission.POSITION_WRITE,
         Permission.CANDIDATE_READ,
         Permission.ASSIGNMENT_WRITE,
-        Permission.RECORDING_LIST,
         Permission.RECORDING_REPLAY,
     },
     Role.INTERVIEWER: _SIGNED_IN
     | {
         Permission.POSITION_READ,
         Permission.CANDIDATE_READ,
-        Permission.RECORDING_LIST,
         Permission.RECORDING_REPLAY,
     },
-    Role.SYSTEM_ADMIN: _SIGNED_IN | {Permission.HEALTH_READ, Permission.VAULT_READ, Permission.VAULT_CHECK},
-    Role.SECURITY_ADMIN: _SIGNED_IN
-    | {
-        Permission.HEALTH_READ,
-        Permission.VAULT_READ,
-        Permission.KEY_UNLOCK,
-        Permission.ACCOUNT_MANAGE,
-    },
+    Role.SYSTEM_ADMIN: _SIGNED_IN | {Permission.HEALTH_READ},
+    Role.SECURITY_ADMIN: _SIGNED_IN | {Permission.HEALTH_READ, Permission.ACCOUNT_MANAGE},
     Role.AUDITOR: _SIGNED_IN | {Permission.HEALTH_READ, Permission.AUDIT_READ, Permission.AUDIT_VERIFY},
 }
 

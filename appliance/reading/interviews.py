@@ -50,6 +50,7 @@ class AttemptRow:
     finished_at: dt.datetime | None
     recording_state: str | None
     duration_ms: int | None
+    problem: str | None
     analysis_state: str | None
     progress: int
     reason: str | None
@@ -216,6 +217,7 @@ def rows() -> Select[*tuple[Any, ...]]:
         attempt.c.finished_at,
         recording.c.state.label("recording_state"),
         recording.c.duration_ms,
+        recording.c.problem,
         analysis.c.state.label("analysis_state"),
         func.coalesce(analysis.c.progress, 0).label("progress"),
         analysis.c.reason,

@@ -7,6 +7,7 @@ model pack the analysis is skipped, and taken up again within a minute of a pack
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 import os
 import time
@@ -23,10 +24,13 @@ from appliance.audit import log
 from appliance.child import ChildFailedError, ChildStoppedError
 from appliance.config import Settings
 from appliance.database import transaction
-from appliance.domain import AnalysisState, ConsentPurpose
+from appliance.domain import AnalysisState, ConsentPurpose, RecordingState, User
 from appliance.drafts import Drafts, require_room, to_text
+from appliance.errors import ConflictError
 from appliance.keyholder.client import Keyholder
-from appliance.tables import analysis, attempt, document, track
+from appliance.people import access
+from appliance.people.roles import Permission
+from appliance.tables import analysis, attempt, document, recording, track
 from storage.vault import Vault, VaultError
 
 logger = logging.getLogger(__name__)
@@ -84,10 +88,62 @@ def requeue_skipped(tx: Connection) -> int:
     return count
 
 
+def order_again(tx: Connection, settings: Settings, user: User, recording_id: uuid.UUID) -> None:
+    """Order an analysis that failed, or that another model pack made; of one that waits or runs, nothing.
+
+    Raises NotFoundError, ConflictError when it may not be ordered (see `may_order`).
+    """
+    access.get_recording_for(tx, user, recording_id, Permission.ANALYSIS_RUN)
+    row = tx.execute(
+        select(analysis).where(analysis.c.recording_id == recording_id).with_for_update()
+    ).one_or_none()
+    if row is not None and row.state in (AnalysisState.QUEUED, AnalysisState.RUNNING):
+        return
+    active = active_pack_version(settings)
+    if not may_order(tx, recording_id, active):
+        raise ConflictError("This interview cannot be analysed again as things are. Reload the page.")
+    values = {"state": AnalysisState.QUEUED, "progress": 0, "stage": None, "reason": None}
+    tx.execute(
+        update(analysis)
+        .where(analysis.c.recording_id == recording_id)
+        .values(queued_at=datetime.now(UTC), started_at=None, finished_at=None, **values)
+    )
+    jobs.enqueue(tx, "analyse", lock=f"recording:{recording_id}", recording=str(recording_id))
+    details = {"pack": active}
+    log.append(tx, log.Action.ANALYSE_ORDER, log.Actor.of(user), "recording", recording_id, details=details)
+
+
+def may_order(tx: Connection, recording_id: uuid.UUID, active: str | None) -> bool:
+    """Whether an analysis may be ordered again: it failed, or was made with another pack than the `active`
+    one; there is a pack; it was offered, and the candidate agrees to it now."""
+    row = tx.execute(
+        select(analysis.c.state, analysis.c.pack_version, attempt.c.snapshot, recording.c.state.label("kept"))
+        .join(attempt, attempt.c.id == analysis.c.recording_id)
+        .join(recording, recording.c.id == analysis.c.recording_id)
+        .where(analysis.c.recording_id == recording_id)
+    ).one_or_none()
+    if row is None or active is None or row.kept != RecordingState.SEALED:
+        return False
+    wanted = row.state == AnalysisState.FAILED or (
+        row.state == AnalysisState.DONE and row.pack_version != active
+    )
+    offered = row.snapshot["policy"]["analysis"] == "offered"
+    return wanted and offered and consents.granted(tx, recording_id, ConsentPurpose.ANALYSIS)
+
+
 def active_pack(settings: Settings) -> Path | None:
     """The folder of the active model pack, or None."""
     folder = (settings.models_folder / "active").resolve()
     return folder if (folder / "manifest.json").is_file() else None
+
+
+def active_pack_version(settings: Settings) -> str | None:
+    """What the active model pack calls itself, or None."""
+    folder = active_pack(settings)
+    if folder is None:
+        return None
+    manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+    return str(manifest.get("version", folder.name))
 
 
 # --- one run -----------------------------------------------------------------------------------------------

@@ -1,12 +1,16 @@
 from __future__ import annotations
 
+import json
+
 import pytest
+from sqlalchemy import select
 
 from appliance.config import Settings
 from appliance.database import transaction
 from appliance.domain import Role
 from appliance.errors import InvalidInputError, NotFoundError
 from appliance.people import access, assignments
+from appliance.tables import audit_event
 from tests.support import factory
 
 
@@ -22,6 +26,11 @@ def test_an_interviewer_sees_an_attempt_while_assigned(settings: Settings) -> No
         assignments.unassign(tx, recruiter, attempt, interviewer.account_id)
         with pytest.raises(NotFoundError):
             access.get_recording_for(tx, interviewer, attempt)
+        assignments.unassign(tx, recruiter, attempt, interviewer.account_id)
+    with transaction("auditor", settings) as tx:  # what changed nothing is no entry
+        bodies = tx.scalars(select(audit_event.c.body).order_by(audit_event.c.seq)).all()
+    told = [json.loads(body)["event"]["details"] for body in bodies]
+    assert told == [{verb: str(interviewer.account_id)} for verb in ("assigned", "unassigned")]
 
 
 def test_only_interviewers_are_assigned_and_only_by_those_who_may(settings: Settings) -> None:

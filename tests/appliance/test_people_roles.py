@@ -17,12 +17,11 @@ ABOUT_CANDIDATES = {
     Permission.POSITION_READ,
     Permission.POSITION_WRITE,
     Permission.CANDIDATE_READ,
-    Permission.CANDIDATE_WRITE,
     Permission.INVITATION_SEND,
     Permission.ASSIGNMENT_WRITE,
     Permission.ANALYSIS_RUN,
-    Permission.RECORDING_LIST,
     Permission.RECORDING_REPLAY,
+    Permission.RECORDING_SEAL,
 }
 
 
@@ -42,17 +41,17 @@ def test_no_administrator_sees_a_candidate_or_a_recording(role: Role) -> None:
 
 
 def test_the_administrators_powers_do_not_overlap() -> None:
-    shared = {Permission.PUBLIC, Permission.SESSION_OWN, Permission.HEALTH_READ, Permission.VAULT_READ}
+    shared = {Permission.PUBLIC, Permission.SESSION_OWN, Permission.HEALTH_READ}
     for one, other in itertools.combinations(ADMINISTRATORS, 2):
         assert ROLE_PERMISSIONS[one] & ROLE_PERMISSIONS[other] <= shared
 
 
-def test_only_the_auditor_reads_the_log_and_only_the_security_admin_holds_keys_and_accounts() -> None:
+def test_only_the_auditor_reads_the_log_and_only_the_security_admin_holds_accounts() -> None:
     def holders(permission: Permission) -> set[Role]:
         return {role for role, held in ROLE_PERMISSIONS.items() if permission in held}
 
     assert holders(Permission.AUDIT_READ) == holders(Permission.AUDIT_VERIFY) == {Role.AUDITOR}
-    assert holders(Permission.KEY_UNLOCK) == holders(Permission.ACCOUNT_MANAGE) == {Role.SECURITY_ADMIN}
+    assert holders(Permission.ACCOUNT_MANAGE) == {Role.SECURITY_ADMIN}
     assert holders(Permission.CHECK_IN_OWN) == holders(Permission.RECORD_OWN) == {Role.CANDIDATE}
 
 

@@ -21,7 +21,7 @@ from webui.auth import OPEN, permission_of
 
 pytestmark = pytest.mark.promise
 
-SHOWS_RECORDINGS = {Permission.RECORDING_LIST, Permission.RECORDING_REPLAY}
+SHOWS_RECORDINGS = {Permission.RECORDING_REPLAY}
 STAFF = [role for role in Role if role is not Role.CANDIDATE]
 PARTS = {"name": "camera", "what": "disable", "kind": "csv", "seq": "1", "token": "x"}
 
@@ -46,6 +46,12 @@ def refusals(desk: Desk) -> int:
 def test_the_committed_matrix_is_what_the_code_says(desk: Desk) -> None:
     now = access_matrix.text({"intake": desk.site.intake.application, "staff": desk.app})
     assert access_matrix.FILE.read_text(encoding="utf-8") == now, "run python -m tests.support.access_matrix"
+
+
+def test_every_permission_is_demanded_by_a_route(desk: Desk) -> None:
+    apps = (desk.site.intake.application, desk.app)
+    demanded = {permission_of(app, rule.endpoint) for app in apps for rule in app.url_map.iter_rules()}
+    assert set(Permission) == demanded
 
 
 def test_no_administrator_may_call_a_route_that_shows_a_recording(desk: Desk) -> None:

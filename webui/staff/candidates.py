@@ -5,13 +5,15 @@ from __future__ import annotations
 import uuid
 
 from flask import Blueprint, Response, request
+from sqlalchemy import Connection
 
 from appliance.database import transaction
 from appliance.domain import AttemptState
-from appliance.errors import InvalidInputError
-from appliance.people import access
+from appliance.errors import InvalidInputError, NotFoundError
+from appliance.people import access, assignments
 from appliance.people.roles import Permission
 from appliance.reading import health, interviews, one_attempt
+from appliance.stages import analyse, seal
 from appliance.stages import invite as stage
 from webui.auth import current_user, requires
 from webui.errors import message_of
@@ -58,7 +60,8 @@ def status(attempt_id: uuid.UUID) -> Response:
     with transaction("staff", desk.settings()) as tx:
         access.get_attempt_for(tx, current_user(), attempt_id)
         found = one_attempt.page(tx, attempt_id)
-    return desk.page("staff/attempt_status.html", attempt=found)
+        again = _orderable(tx, attempt_id)
+    return desk.page("staff/attempt_status.html", attempt=found, again=again)
 
 
 @blueprint.post("/attempts/<uuid:attempt_id>/invitations")
@@ -75,21 +78,79 @@ def invite_again(attempt_id: uuid.UUID) -> Response:
     return desk.go("candidates.page", done="invited-again", attempt_id=attempt_id)
 
 
+@blueprint.post("/attempts/<uuid:attempt_id>/seal")
+@requires(Permission.RECORDING_SEAL)
+def seal_again(attempt_id: uuid.UUID) -> Response:
+    """Order a failed seal again; ordering it twice is ordering it once."""
+    with transaction("staff", desk.settings()) as tx:
+        seal.order_again(tx, current_user(), attempt_id)
+    return desk.go("candidates.page", done="seal-ordered", attempt_id=attempt_id)
+
+
+@blueprint.post("/attempts/<uuid:attempt_id>/analysis")
+@requires(Permission.ANALYSIS_RUN)
+def analyse_again(attempt_id: uuid.UUID) -> Response:
+    """Order an analysis that failed or is of another model pack; ordering it twice is ordering it once."""
+    with transaction("staff", desk.settings()) as tx:
+        analyse.order_again(tx, desk.settings(), current_user(), attempt_id)
+    return desk.go("candidates.page", done="analysis-ordered", attempt_id=attempt_id)
+
+
+@blueprint.post("/attempts/<uuid:attempt_id>/interviewers")
+@requires(Permission.ASSIGNMENT_WRITE)
+def assign(attempt_id: uuid.UUID) -> Response:
+    """Let an interviewer see this attempt."""
+    try:
+        account_id = desk.as_uuid(request.form.get("account_id"))
+    except NotFoundError:
+        return show(attempt_id, InvalidInputError("Choose an interviewer whose account is enabled."))
+    try:
+        with transaction("staff", desk.settings()) as tx:
+            assignments.assign(tx, current_user(), attempt_id, account_id)
+    except InvalidInputError as error:
+        return show(attempt_id, error)
+    return desk.go("candidates.page", done="assigned", attempt_id=attempt_id)
+
+
+@blueprint.post("/attempts/<uuid:attempt_id>/interviewers/<uuid:account_id>/remove")
+@requires(Permission.ASSIGNMENT_WRITE)
+def unassign(attempt_id: uuid.UUID, account_id: uuid.UUID) -> Response:
+    """Take the attempt out of an interviewer's sight; a replay they have open ends."""
+    with transaction("staff", desk.settings()) as tx:
+        assignments.unassign(tx, current_user(), attempt_id, account_id)
+    return desk.go("candidates.page", done="unassigned", attempt_id=attempt_id)
+
+
 def show(attempt_id: uuid.UUID, error: InvalidInputError | None = None) -> Response:
-    """The attempt's page, after a refused re-invitation with its reason."""
+    """The attempt's page, after a refused form with its reason beside it."""
     with transaction("staff", desk.settings()) as tx:
         access.get_attempt_for(tx, current_user(), attempt_id)
         found = one_attempt.page(tx, attempt_id)
+        again = _orderable(tx, attempt_id)
+        assigned = assignments.assigned(tx, attempt_id)
+        others = [
+            each for each in assignments.interviewers(tx) if each.id not in {one.id for one in assigned}
+        ]
     return desk.page(
         "staff/attempt.html",
         422 if error else 200,
         attempt=found,
+        again=again,
+        assigned=assigned,
+        others=others,
         lines=[history.line(each) for each in found.history],
         checks=history.checks(found.checks),
         vault=health.vault_state(desk.settings()),
         error=message_of(error) if error else None,
+        refused=request.endpoint,
         can_invite=found.row.state != AttemptState.FINISHED,
     )
+
+
+def _orderable(tx: Connection, attempt_id: uuid.UUID) -> str | None:
+    """The model pack with which this attempt may be analysed again, or None."""
+    pack = analyse.active_pack_version(desk.settings())
+    return pack if analyse.may_order(tx, attempt_id, pack) else None
 
 
 def _filter() -> interviews.AttemptFilter:

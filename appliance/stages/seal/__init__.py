@@ -19,17 +19,19 @@ import uuid
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Row, select, update
+from sqlalchemy import Connection, Row, func, select, update
 
 from appliance import jobs, outages, packet
 from appliance.audit import log
 from appliance.child import ChildFailedError, ChildStoppedError
 from appliance.config import Settings
 from appliance.database import transaction
-from appliance.domain import RecordingState
+from appliance.domain import RecordingState, User
 from appliance.drafts import Drafts, require_room
-from appliance.errors import FupanError
+from appliance.errors import ConflictError, FupanError
 from appliance.keyholder.client import Keyholder
+from appliance.people import access
+from appliance.people.roles import Permission
 from appliance.stages.seal.media import (
     PURPOSE,
     commit,
@@ -71,6 +73,23 @@ def seal(work: jobs.Work, recording: str) -> None:
         if outage in outages.DATABASE:
             raise
         _wait(work.settings, recording_id, outage)
+
+
+def order_again(tx: Connection, user: User, recording_id: uuid.UUID) -> None:
+    """Order the seal of a recording that could not be sealed; of one whose seal runs or waits, nothing.
+
+    Raises NotFoundError, ConflictError when there is nothing to seal again.
+    """
+    row = access.get_recording_for(tx, user, recording_id, Permission.RECORDING_SEAL)
+    again = tx.scalar(select(func.recording_seal_again(recording_id)))
+    if not again:
+        if row.state in (RecordingState.FAILED, RecordingState.SEALING):  # someone was a moment faster
+            return
+        raise ConflictError
+    jobs.enqueue(tx, "seal", lock=f"recording:{recording_id}", recording=str(recording_id))
+    log.append(
+        tx, log.Action.SEAL_ORDER, log.Actor.of(user), "recording", recording_id, reason=row.problem or None
+    )
 
 
 def _seal(work: jobs.Work, recording_id: uuid.UUID) -> None:
@@ -121,6 +140,7 @@ def _begin(
             return None, recording_id
         require_room(settings, journal_bytes(transport, recording_id))
         jobs.forget_failed(tx, "seal", recording=str(recording_id))
+        tx.execute(update(recording).where(recording.c.id == recording_id).values(problem=None))
         details = log.key_use(recording_id, PURPOSE, "worker", datetime.now(UTC) + LONGEST)
         event = log.append(
             tx, log.Action.SEAL_RUN, log.Actor.unit("worker"), "recording", recording_id, details=details

@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import insert, text
+from sqlalchemy import insert, text, update
 
 from appliance import child, documents, drafts, intake_folder, jobs
 from appliance.audit.log import Action
 from appliance.child import ChildFailedError, ChildStoppedError
 from appliance.database import transaction
 from appliance.domain import AnalysisState
+from appliance.errors import ConflictError
 from appliance.jobs import Work
 from appliance.reading import one_attempt
 from appliance.stages import analyse, replay, seal
@@ -193,6 +194,63 @@ def test_media_that_cannot_be_read_fails_at_once_and_a_crash_is_tried_again(
     analyse.analyse(site.work, str(queued))
     assert state(site, queued) == (AnalysisState.FAILED, "no_sound")
     assert site.actions("recording", queued)[-1] == Action.ANALYSE_FAIL
+
+
+def order(site: Site, made: uuid.UUID) -> None:
+    with transaction("staff", site.settings) as tx:
+        analyse.order_again(tx, site.settings, site.recruiter, made)
+
+
+def test_a_failed_analysis_is_ordered_again_once_however_often_it_is_asked_for(
+    site: Site, pack: Path, queued: uuid.UUID, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> dict[str, Any]:
+        raise ChildFailedError("no_sound")
+
+    monkeypatch.setattr(child, "run", fail)
+    site.run_jobs()
+    assert state(site, queued) == (AnalysisState.FAILED, "no_sound")
+    for _ in range(2):
+        order(site, queued)
+        assert state(site, queued) == (AnalysisState.QUEUED, None)
+        assert site.waiting_jobs("analyse") == [{"recording": str(queued)}]
+    monkeypatch.setattr(child, "run", observing())
+    site.run_jobs()
+    assert state(site, queued) == (AnalysisState.DONE, None)
+    assert site.actions("recording", queued).count(Action.ANALYSE_ORDER) == 1
+
+
+def test_another_pack_may_analyse_again_and_the_earlier_report_stays_beside(
+    site: Site, pack: Path, queued: uuid.UUID, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(child, "run", observing())
+    site.run_jobs()
+    with pytest.raises(ConflictError):  # the pack is the same
+        order(site, queued)
+    (pack / "manifest.json").write_text('{"version": "2.0"}')
+    order(site, queued)
+    site.run_jobs()
+    versions = {row.version for row in site.rows(document, recording_id=queued, name="report")}
+    assert (state(site, queued), versions) == ((AnalysisState.DONE, None), {1, 2})
+
+
+@pytest.mark.parametrize("agreed", [True, False])
+def test_who_withdrew_or_never_agreed_is_never_analysed_again(
+    site: Site, pack: Path, monkeypatch: pytest.MonkeyPatch, agreed: bool
+) -> None:
+    made = site.sealed_but_not_analysed(list(recorded()), analysis=agreed)
+    monkeypatch.setattr(child, "run", observing())
+    site.run_jobs()
+    if agreed:
+        assert site.last_browser.withdraw()[0] == 200
+        site.pull()
+    (pack / "manifest.json").write_text('{"version": "2.0"}')
+    for before in ("failed", "done", "skipped", "cancelled"):
+        with transaction("worker", site.settings) as tx:
+            tx.execute(update(analysis).where(analysis.c.recording_id == made).values(state=before))
+        with pytest.raises(ConflictError):
+            order(site, made)
+    assert site.waiting_jobs("analyse") == []
 
 
 def test_a_full_disk_is_waited_for_and_never_counted(

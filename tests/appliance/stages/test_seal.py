@@ -18,7 +18,8 @@ from appliance import child, drafts, jobs
 from appliance.audit.log import Action
 from appliance.child import ChildFailedError
 from appliance.database import transaction
-from appliance.domain import AnalysisState, RecordingState
+from appliance.domain import AnalysisState, RecordingState, Role
+from appliance.errors import ConflictError, NotFoundError
 from appliance.jobs import Work
 from appliance.keyholder.client import Keyholder
 from appliance.packet import canonical
@@ -281,6 +282,34 @@ def test_a_failed_seal_that_is_done_again_leaves_no_failed_job(
             now(site)
     row = site.row(recording, made)
     assert (row.state, row.problem) == (RecordingState.FAILED, "KeyError")
+    with transaction("worker", site.settings) as tx:
+        assert tx.scalars(text("SELECT status FROM procrastinate_jobs")).all() == ["failed"]
+    for _ in range(2):  # pressing twice makes one job
+        with transaction("staff", site.settings) as tx:
+            seal.order_again(tx, site.recruiter, made)
+        assert site.row(recording, made).state == RecordingState.SEALING
+        assert site.waiting_jobs("seal") == [{"recording": str(made)}]
+    site.run_jobs()
+    assert (site.row(recording, made).state, site.row(recording, made).problem) == ("sealed", None)
+    assert site.actions("recording", made).count(Action.SEAL_ORDER) == 1
+    with transaction("worker", site.settings) as tx:
+        assert tx.scalar(text("SELECT count(*) FROM procrastinate_jobs WHERE status = 'failed'")) == 0
+
+
+def test_only_a_failed_seal_within_ones_scope_can_be_ordered(site: Site) -> None:
+    sealed = factory.make_attempt(site.settings, site.department)
+    failed = factory.make_attempt(site.settings, site.department, state="failed")
+    elsewhere = factory.make_user(site.settings, Role.RECRUITER, factory.make_department(site.settings))
+    head = factory.make_user(site.settings, Role.DEPARTMENT_HEAD, site.department)
+    for user, made, refusal in (
+        (site.recruiter, sealed, ConflictError),
+        (elsewhere, failed, NotFoundError),
+        (head, failed, NotFoundError),
+    ):
+        with pytest.raises(refusal), transaction("staff", site.settings) as tx:
+            seal.order_again(tx, user, made)
+    assert site.waiting_jobs("seal") == []
+    assert site.row(recording, failed).state == RecordingState.FAILED
 
 
 def test_a_chunk_that_slips_in_while_sealing_makes_it_start_over(
