@@ -1,19 +1,14 @@
-"""axe finds nothing serious on any staff page, in both languages and themes, wide and narrow.
-
-Under our policy no script may be injected, so the tests lift it over CDP for axe alone.
-"""
+"""axe finds nothing serious on any staff page, in both languages and themes, wide and narrow."""
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
-from playwright.sync_api import Page
 
 from appliance.config import Settings
 from appliance.domain import Role
 from appliance.keyholder.client import Keyholder
 from appliance.tables import attempt
+from tests.support.axe import serious
 from tests.support.desk import Desk, post
 from tests.support.desk_browser import at_the_desk, ready
 from tests.support.room import CHROMIUM
@@ -23,27 +18,12 @@ pytestmark = [
     pytest.mark.skipif(not CHROMIUM.exists(), reason="Chromium is not installed"),
 ]
 
-AXE = (Path(__file__).parents[1] / "vendor" / "axe-4.14.1.min.js").read_text(encoding="utf-8")
-RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
 LOOKS = [
     ("zh", "light", 1366),
     ("en", "dark", 360),
     pytest.param(("zh", "dark", 1366), marks=pytest.mark.long),
     pytest.param(("en", "light", 360), marks=pytest.mark.long),
 ]
-
-
-def serious(page: Page) -> list[str]:
-    """What axe calls serious or critical on the page as it is."""
-    page.context.new_cdp_session(page).send("Page.setBypassCSP", {"enabled": True})
-    page.evaluate(AXE)
-    found = page.evaluate("rules => axe.run(document, rules)", RULES)
-    return [
-        f"{page.url} {one['id']}: {node['target']} {node['failureSummary']}"
-        for one in found["violations"]
-        if one["impact"] in ("serious", "critical")
-        for node in one["nodes"]
-    ]
 
 
 @pytest.mark.parametrize("look", LOOKS, ids=lambda look: "-".join(map(str, look)))
