@@ -88,13 +88,25 @@ def data_numbers(known: EpochState) -> list[int]:
     return [number for number, chunk in known.chunks.items() if chunk.flag == DATA]
 
 
-def digest_of(known: EpochState, chunks: int) -> str:
-    """SHA-256 over the wire digests of the data chunks in order and of the end record, if there is one."""
+def proven(known: EpochState, chunks: int, digest: str) -> bool:
+    """Whether what is kept is what a finish lists: `digest` (hex) is SHA-256 over the wire digests of data
+    chunks 0 … chunks−1, and of the piece numbered `chunks` if the list knew of one: as a rule the end record.
+
+    What arrives after the list was signed, from a browser that had died, makes it no less true.
+    """
     whole = hashlib.sha256()
-    for number in range(chunks + 1):
-        if number in known.chunks:
-            whole.update(known.chunks[number].digest)
-    return whole.hexdigest()
+    for number in range(chunks):
+        kept = known.chunks.get(number)
+        if kept is None or kept.flag != DATA:
+            return False
+        whole.update(kept.digest)
+    if whole.hexdigest() == digest:
+        return True
+    last = known.chunks.get(chunks)
+    if last is None:
+        return False
+    whole.update(last.digest)
+    return whole.hexdigest() == digest
 
 
 def packet_view(packet: Packet) -> dict[str, Any]:

@@ -6,6 +6,7 @@ Everything here is ciphertext or an enumerated state. A chunk counts once its jo
 from __future__ import annotations
 
 import hashlib
+import re
 import uuid
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -33,7 +34,7 @@ from appliance.intake_errors import (
     TooManyEpochsError,
 )
 from appliance.intake_folder import IntakeFolder
-from appliance.intake_progress import digest_of, missing_ranges, question_view
+from appliance.intake_progress import missing_ranges, proven, question_view
 from appliance.intake_session import IntakeSession, only_numbers, signed_statement
 from appliance.intake_state import AttemptState, RecordKind
 from appliance.packet import Packet, to_timestamp
@@ -53,6 +54,8 @@ from storage.vault import (
 
 MAX_CHUNK_NUMBER = 1_000_000
 TAG_BYTES = 16
+_EPOCH = re.compile(r"[0-9a-f]{32}")
+_DIGEST = re.compile(r"[0-9a-f]{64}")
 BODY_OVERHEAD = MAX_OPENING_BYTES + TAG_BYTES
 # How far a candidate's clock may be ahead of ours when the two say what came first.
 CLOCK_SLACK_SECONDS = 10
@@ -311,9 +314,11 @@ def _listed_epochs(statement: dict[str, Any]) -> list[dict[str, Any]]:
             and isinstance(epoch["track"], str)
             and epoch["track"] in set(TrackKind)
             and isinstance(epoch["epoch"], str)
-            and isinstance(epoch["chunks"], int)
+            and _EPOCH.fullmatch(epoch["epoch"])
+            and type(epoch["chunks"]) is int
             and 0 <= epoch["chunks"] <= MAX_CHUNK_NUMBER
             and isinstance(epoch["digest"], str)
+            and _DIGEST.fullmatch(epoch["digest"])
         )
         if not sound:
             raise BadRequestFieldError(what="epochs")
@@ -332,8 +337,7 @@ def _require_arrived(folder: IntakeFolder, session: IntakeSession, epochs: list[
             journal = folder.journal(session.recording, epoch["track"], session.packet.limits.bytes)
             known = journal.state().get(epoch["epoch"])
         gaps = missing_ranges(known, epoch["chunks"])
-        fits = known is not None and not gaps and digest_of(known, epoch["chunks"]) == epoch["digest"]
-        if fits:
+        if known is not None and proven(known, epoch["chunks"], epoch["digest"]):
             continue
         # An epoch of a killed browser has no end record, and its digest then says so by fitting without one.
         ended = known is not None and known.end is not None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 import json
 import logging
 import uuid
@@ -18,13 +17,13 @@ from appliance import consents, jobs, notify
 from appliance.audit import log
 from appliance.domain import AnalysisState, AttemptState, ConsentPurpose, RecordingState
 from appliance.errors import AuditUnavailableError, DatabaseDownError, FupanError
+from appliance.intake_progress import proven
 from appliance.intake_session import verify_browser_signature
 from appliance.intake_state import IntakeRecord, RecordKind
 from appliance.packet import from_timestamp
 from appliance.stages.ingest.deadline import OPEN_STATES, begin_sealing
 from appliance.tables import analysis, attempt, browser_key, consent, intake_record, outgoing_mail, recording
 from appliance.transport import Transport
-from storage.vault import EpochState
 
 logger = logging.getLogger(__name__)
 
@@ -281,18 +280,4 @@ def _has_arrived(transport: Transport, recording_id: uuid.UUID, listed: Mapping[
     if listed["track"] not in transport.tracks(recording_id):
         return False
     known = transport.journal(recording_id, listed["track"]).state().get(listed["epoch"])
-    return known is not None and epoch_digest(known, int(listed["chunks"])) == listed["digest"]
-
-
-def epoch_digest(known: EpochState, chunks: int) -> str | None:
-    """SHA-256 (hex) over the wire digests of data chunks 0 … chunks−1 and of the end record, if there is one;
-    None while a chunk is missing."""
-    whole = hashlib.sha256()
-    for number in range(chunks):
-        kept = known.chunks.get(number)
-        if kept is None or kept.flag:
-            return None
-        whole.update(kept.digest)
-    if known.end is not None:
-        whole.update(known.chunks[known.end].digest)
-    return whole.hexdigest()
+    return known is not None and proven(known, int(listed["chunks"]), listed["digest"])

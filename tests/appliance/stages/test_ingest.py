@@ -233,6 +233,24 @@ def test_who_began_but_recorded_nothing_expires_after_the_grace(site: Site, made
     assert state(site, made)[0] == AttemptState.EXPIRED
 
 
+@pytest.mark.parametrize("chunks", [1, 2])
+def test_pieces_that_arrive_after_the_finish_do_not_undo_it(site: Site, made: uuid.UUID, chunks: int) -> None:
+    """A browser that had died comes back, with pieces that the list could not know of."""
+    browser = site.begun(made)
+    epoch = browser.epoch()
+    for plaintext in (b"one", b"two"):
+        assert browser.put(epoch, epoch.chunk(plaintext))[0] == 201
+    # One of two: the page lists so what stands in the place of a piece that it could not store.
+    listed = {**epoch.listed(), "chunks": chunks}
+    finish = browser.signed("finish", epochs=[listed], at="2026-11-21T06:30:00.000Z")
+    assert browser.api("POST", "/finish", json=finish)[0] == 200
+    assert browser.put(epoch, epoch.chunk(b"three"))[0] == 201
+    assert browser.put(epoch, epoch.end())[0] == 201
+    site.pull()
+    assert state(site, made) == (AttemptState.FINISHED, RecordingState.SEALING)
+    assert site.row(attempt, made).end_proven
+
+
 def test_a_finish_that_was_not_pulled_yet_still_counts_at_the_deadline(site: Site, made: uuid.UUID) -> None:
     browser = site.begun(made)
     browser.finish(site.record(browser, list(recorded())))
