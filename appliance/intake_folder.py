@@ -282,9 +282,10 @@ class IntakeFolder:
         """Keep the second version of a chunk beside its journal. True when it is new."""
         folder = self._folder(recording) / "tracks"
         path = folder / f"{name}.conflict"
-        if path.exists() or len(list(folder.glob("*.conflict"))) >= MAX_CONFLICTS:
-            return False
-        write_durably(path, body)
+        with locked(self._folder(recording) / ".lock"):
+            if path.exists() or len(list(folder.glob("*.conflict"))) >= MAX_CONFLICTS:
+                return False
+            write_durably(path, body)
         return True
 
     def free_bytes(self) -> int:

@@ -149,12 +149,25 @@ def signed_statement(session: IntakeSession, request: dict[str, Any], expected_t
     signature = decode_base64(request.get("signature"), "signature", 64)
     verify_browser_signature(session.binding.browser_key, utf8(text, "statement"), signature)
     try:
-        statement = json.loads(text)
+        statement = json.loads(text, object_pairs_hook=_unambiguous, parse_constant=_refused)
     except (ValueError, RecursionError) as error:
         raise BadRequestFieldError(what="statement") from error
     if not isinstance(statement, dict):
         raise BadRequestFieldError(what="statement")
-    about = (statement.get("type"), statement.get("recording"), statement.get("generation"))
-    if about != (expected_type, str(session.recording), session.binding.generation):
+    generation = statement.get("generation")
+    about = (statement.get("type"), statement.get("recording"), generation)
+    if about != (expected_type, str(session.recording), session.binding.generation) or generation is True:
         raise BadRequestFieldError(what="statement")
     return statement
+
+
+def _unambiguous(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A signed text means one thing to every reader, so no name stands twice."""
+    values = dict(pairs)
+    if len(values) != len(pairs):
+        raise ValueError("a name stands twice")
+    return values
+
+
+def _refused(constant: str) -> float:
+    raise ValueError(f"{constant} is no JSON")

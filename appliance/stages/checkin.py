@@ -154,7 +154,9 @@ def consent(folder: IntakeFolder, session: IntakeSession, request: dict[str, Any
         raise BadRequestFieldError(what="choices")
     if not all(isinstance(choice, bool) for choice in choices.values()) or not choices["record"]:
         raise BadRequestFieldError(what="choices")
-    shown = session.packet.consent_texts.get(str(statement.get("language")), {})
+    shown = session.packet.consent_texts.get(str(statement.get("language")))
+    if not isinstance(shown, dict):  # unknown, or one of its other fields
+        raise BadRequestFieldError(what="language")
     hashes = {purpose: hashlib.sha256(shown.get(purpose, "").encode()).hexdigest() for purpose in offered}
     if texts != hashes:
         raise BadRequestFieldError(what="texts")

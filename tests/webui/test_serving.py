@@ -40,7 +40,7 @@ PING = b"GET /intake/ping HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
 MEDIA = random.Random(7).randbytes(12 << 20)  # more than two sockets hold
 
 
-class HastyWorker(PatientWorker):
+class Worker(PatientWorker):
     pace = Pace(silence=0.5, head=0.5, longest=4.0)
 
 
@@ -63,20 +63,22 @@ def media() -> Response:
 
 
 @contextlib.contextmanager
-def serving(folder: Path, name: str, pair: certificate.Certificate | None) -> Iterator[int]:
-    """The port of the process `name`, with a short patience and the intake application in it."""
+def serving(
+    folder: Path, name: str, pair: certificate.Certificate | None, application: str = __name__
+) -> Iterator[int]:
+    """The port of the process `name`, with a short patience and the module's `create_app` in it."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     where = Address("127.0.0.1", port - (name == "intake"), False, "", "", ())
     commands = {each.name: each.command for each in processes.programs(Layout(folder), where, pair)}
     command = [
-        each.replace("webui.serving.PatientWorker", f"{__name__}.HastyWorker") for each in commands[name][:-1]
+        each.replace("webui.serving.PatientWorker", f"{application}.Worker") for each in commands[name][:-1]
     ]
     assert command != list(commands[name][:-1])
     environment = {**os.environ, "SITE": str(folder / "data"), "PYTHONPATH": str(ROOT)}
     process = subprocess.Popen(
-        [*command, f"{__name__}:create_app()"], env=environment, start_new_session=True
+        [*command, f"{application}:create_app()"], env=environment, start_new_session=True
     )
     try:
         yield port
