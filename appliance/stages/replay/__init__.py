@@ -237,12 +237,16 @@ class TrackFile:
         self._checked_at = time.monotonic()
 
     def read(self, start: int, end: int) -> bytes:
-        """Plaintext bytes start … end − 1. Raises ViewOverError once the view has ended, DamagedError."""
+        """Plaintext bytes start … end − 1.
+
+        Raises ViewOverError once the view has ended, VaultLockedError once the vault is locked, DamagedError.
+        """
         now = time.monotonic()
         if now - self._checked_at > RECHECK_SECONDS:
             with transaction("staff", self._settings) as tx:
                 _view(tx, self._view.id, self._view.account_id, self._view.session_id)
             self._checked_at = now
+        _keys.require_unlocked(self._settings)
         try:
             return self._reader.read_range(start, end)
         except VaultError as error:

@@ -1,7 +1,8 @@
 """File keys of open views, in this process' memory only, each for one lease at most.
 
-The keyholder is asked once a view and lease, so a lock, a closed view or a lost right takes effect within
-one lease. Python cannot promise that no copy of a key survives in memory; what is held here is overwritten.
+The keyholder is asked for keys once a view and lease. That the vault was locked is learnt within LOCK_SECONDS
+of use: then every key held here goes. A keyholder that does not answer changes nothing before the lease ends.
+Python cannot promise that no copy of a key survives in memory; what is held here is overwritten.
 """
 
 from __future__ import annotations
@@ -13,8 +14,12 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from appliance.config import Settings
+from appliance.errors import KeyholderDownError, VaultLockedError
 from appliance.keyholder.client import Keyholder
 from storage.vault import SealedHeader, Vault
+
+LOCK_SECONDS = 3.0
+PATIENCE_SECONDS = 2.0
 
 
 @dataclass
@@ -36,6 +41,7 @@ class FileKeys:
     def __init__(self) -> None:
         self._guard = threading.Lock()
         self._held: dict[uuid.UUID, _Held] = {}
+        self._unlocked_at = -LOCK_SECONDS
 
     def key(
         self,
@@ -54,6 +60,7 @@ class FileKeys:
         with self._guard:
             found = self._find(view_id, kind, name)
         if found is not None:
+            self.require_unlocked(settings)
             return found
         headers = {
             (file.kind, file.name): vault.header_of(recording_id, file.kind, file.name)
@@ -70,6 +77,22 @@ class FileKeys:
         answer = bytes(held.keys[kind, name][1])
         self._keep(view_id, held)
         return wanted, answer
+
+    def require_unlocked(self, settings: Settings) -> None:
+        """Raises VaultLockedError, with no key left here, once the vault is locked."""
+        if time.monotonic() - self._unlocked_at < LOCK_SECONDS:
+            return
+        try:
+            locked = Keyholder(settings, timeout=PATIENCE_SECONDS).status().locked
+        except KeyholderDownError:
+            return
+        if locked:
+            with self._guard:
+                for held in self._held.values():
+                    held.wipe()
+                self._held.clear()
+            raise VaultLockedError
+        self._unlocked_at = time.monotonic()
 
     def forget(self, view_id: uuid.UUID) -> None:
         """Overwrite and drop the keys of a view."""

@@ -206,6 +206,40 @@ def test_a_locked_vault_or_an_absent_keyholder_is_said(site: Site, made: uuid.UU
         Keyholder(away).status()
 
 
+def test_locking_the_vault_ends_open_replays_at_once_and_unlocking_brings_them_back(
+    site: Site, view: replay.View, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(replay.keys, "LOCK_SECONDS", 0.0)
+    with replay.open_track(site.settings, view, "camera") as file:
+        stream = file.pieces(0, file.size)
+        first = file.read(0, 1000)
+        site.keyholder.lock()
+        for ask in (
+            lambda: file.read(0, 1000),
+            lambda: next(stream),
+            lambda: replay.open_track(site.settings, view, "camera"),
+            lambda: replay.document(site.settings, view, "timeline"),
+        ):
+            with pytest.raises(VaultLockedError):
+                ask()
+        assert len(replay._keys) == 0
+    site.keyholder.unlock()
+    with replay.open_track(site.settings, view, "camera") as file:
+        assert file.read(0, 1000) == first
+
+
+def test_a_keyholder_that_is_away_for_a_moment_stops_no_open_replay(
+    site: Site, view: replay.View, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(replay.keys, "LOCK_SECONDS", 0.0)
+    with replay.open_track(site.settings, view, "camera") as file:
+        site.settings.keyholder_socket.rename(site.settings.keyholder_socket.with_suffix(".away"))
+        try:
+            assert len(file.read(0, 1000)) == 1000
+        finally:
+            site.settings.keyholder_socket.with_suffix(".away").rename(site.settings.keyholder_socket)
+
+
 def test_a_damaged_file_is_named_and_not_served(site: Site, view: replay.View) -> None:
     path = Vault(site.settings.vault_folder).path(view.recording_id, "track", "camera")
     data = bytearray(path.read_bytes())
