@@ -168,6 +168,10 @@ def test_the_same_word_everywhere() -> None:
             "保险箱",
             "抄本",
             "转写",
+            "招聘人员",
+            "密钥进程",
+            "观测信号",
+            "审计日志",
             "稽核",
             "你",
             "雇佣",
@@ -185,6 +189,20 @@ def app(tmp_path: Path) -> Flask:
 
 def in_chinese(app: Flask) -> Any:
     return app.test_request_context("/?lang=zh")
+
+
+def test_pages_say_what_the_glossary_says(app: Flask) -> None:
+    glossary = (ROOT / "docs" / "glossary.md").read_text("utf-8")
+    meant = dict(re.findall(r"^\| `(\w+\.\w+)` \| ([^|]+) \|", glossary, re.M))
+    with in_chinese(app):
+        said = {f"Role.{each.name}": words.role(each) for each in Role}
+        said |= {f"AttemptState.{each.name}": words.attempt_state(each)[0] for each in AttemptState}
+        said |= {f"RecordingState.{each.name}": words.recording_state(each)[0] for each in RecordingState}
+        said |= {f"AnalysisState.{each.name}": words.analysis_state(each)[0] for each in AnalysisState}
+    # an analysis says more behind its word: how far it is, or why it ended
+    assert {name: shown[: len(meant[name])] for name, shown in said.items()} == {
+        name: meant[name] for name in said
+    }
 
 
 def test_states_roles_actions_and_signals_have_chinese_names(app: Flask) -> None:
