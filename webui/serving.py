@@ -7,6 +7,7 @@ import errno
 import socket
 import threading
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,6 +33,15 @@ class Pace:
     head: float = 30.0
     bytes_per_second: float = 2000.0
     longest: float = 120.0
+
+
+@contextlib.contextmanager
+def _gone_when_silent() -> Iterator[None]:
+    """A paused player is cut off so, and asks for the rest by range: nothing for an error log to tell."""
+    try:
+        yield
+    except TimeoutError as error:
+        raise BrokenPipeError(errno.EPIPE, "nothing was taken or sent for too long") from error
 
 
 class _PatientSocket(socket.socket):
@@ -98,7 +108,8 @@ class _Connection(TConn):
 
     def init(self) -> None:
         """Called before each request, after the worker has made the socket blocking."""
-        super().init()
+        with _gone_when_silent():
+            super().init()
         self.sock.settimeout(self.pace.silence)
         if self.reader is None:
             self.reader = _PacedUnreader(self.sock, self.pace)
@@ -114,12 +125,15 @@ class _Connection(TConn):
             util.close(self.sock)
 
     def _close_gracefully(self) -> None:
-        with contextlib.closing(self.sock):
-            try:
+        try:
+            with (
+                contextlib.suppress(OSError),
+                contextlib.closing(self.sock),
+            ):  # it may have been closed before
                 self.sock.setblocking(True)
                 util.close_graceful(self.sock)
-            finally:
-                _closing.release()
+        finally:
+            _closing.release()
 
 
 class PatientWorker(ThreadWorker):
@@ -144,4 +158,5 @@ class PatientWorker(ThreadWorker):
         """The headers are here: from now on the browser is measured by its body."""
         assert conn.reader is not None
         conn.reader.body_begins()
-        return bool(super().handle_request(req, conn)) and not conn.reader.gone
+        with _gone_when_silent():
+            return bool(super().handle_request(req, conn)) and not conn.reader.gone

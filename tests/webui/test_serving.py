@@ -77,14 +77,17 @@ def serving(
     ]
     assert command != list(commands[name][:-1])
     environment = {**os.environ, "SITE": str(folder / "data"), "PYTHONPATH": str(ROOT)}
-    process = subprocess.Popen(
-        [*command, f"{application}:create_app()"], env=environment, start_new_session=True
-    )
+    log = folder / "server.log"
+    with log.open("wb") as errors:
+        process = subprocess.Popen(
+            [*command, f"{application}:create_app()"], env=environment, stderr=errors, start_new_session=True
+        )
     try:
         yield port
     finally:
         os.killpg(process.pid, signal.SIGTERM)
         process.wait(30)
+    assert "Traceback" not in log.read_text()
 
 
 def connect(port: int, attempts: int = 1) -> socket.socket:
@@ -199,11 +202,21 @@ def read_answer(browser: socket.socket) -> tuple[bytes, bytes]:
     return head, body
 
 
-def test_a_paused_player_is_cut_off_and_goes_on_by_range(tmp_path: Path) -> None:
+@pytest.mark.parametrize("tls", [False, True])
+def test_a_paused_player_is_cut_off_and_goes_on_by_range(tmp_path: Path, tls: bool) -> None:
     """A video element that is paused stops reading; when played, it asks for the rest by range."""
+    pair = certificate.ensure(tmp_path, ["127.0.0.1"]) if tls else None
+    context = ssl.create_default_context(cafile=str(pair.certificate)) if pair else None
     with contextlib.ExitStack() as held:
-        port = held.enter_context(serving(tmp_path, "intake", None))
-        player = held.enter_context(connect(port, 200))
+        port = held.enter_context(serving(tmp_path, "intake", pair))
+
+        def browser(attempts: int = 1) -> socket.socket:
+            raw = held.enter_context(connect(port, attempts))
+            return (
+                held.enter_context(context.wrap_socket(raw, server_hostname="127.0.0.1")) if context else raw
+            )
+
+        player = browser(200)
         player.sendall(b"GET /media HTTP/1.1\r\nHost: 127.0.0.1\r\nRange: bytes=0-\r\n\r\n")
         threading.Event().wait(
             2.0
@@ -212,7 +225,7 @@ def test_a_paused_player_is_cut_off_and_goes_on_by_range(tmp_path: Path) -> None
         assert head.startswith(b"HTTP/1.1 206")
         assert 0 < len(body) < len(MEDIA)
         assert MEDIA.startswith(body)
-        again = held.enter_context(connect(port))
+        again = browser()
         request_line = b"GET /media HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n"
         again.sendall(request_line + f"Range: bytes={len(body)}-\r\n\r\n".encode())
         head, rest = read_answer(again)
