@@ -152,3 +152,30 @@ def test_the_list_ends_each_epoch_at_its_last_unbroken_piece() -> None:
         "lostPiece": [["a", 1, 1]],
         "otherPiece": [["a", 2, 3], ["b", 1, 2]],
     }
+
+
+def test_stopping_the_events_twice_stops_them_once() -> None:
+    result = run("""
+        const { EventsTrack } = await load("events.js");
+        const { newBrowserKey, publicPoint } = await load("seal.js");
+        const { base64 } = await load("codec.js");
+        const id = "00000000-0000-4000-8000-000000000000";
+        const [pair, day] = [await newBrowserKey(), await newBrowserKey()];
+        const [pieces, lost] = [[], []];
+        const track = new EventsTrack({
+          packet: { vault: id, recording: id, day_key: { id: "d", public: base64(await publicPoint(day)) } },
+          pair,
+          page: new Uint8Array(16),
+          store: { saveEpoch: async () => {}, commit: async (_, { n, flag }) => pieces.push([n, flag]) },
+          uploader: { kick() {} },
+          onStorage: () => {},
+          onLost: (error) => lost.push(error.message),
+        });
+        track.note("mark");
+        await Promise.all([track.stop(), track.stop()]);
+        track.note("mark");
+        await track.stop();
+        await new Promise((resolve) => setTimeout(resolve, 400));
+        console.log(JSON.stringify({ pieces, lost }));
+    """)
+    assert result == {"pieces": [[0, 0], [1, 1]], "lost": []}

@@ -264,3 +264,36 @@ def test_what_nobody_has_caught_is_told_without_its_stack(
         assert "secret-in-a-stack" not in page.inner_text("body")
         page.click("#begin")
         at(page, "check")
+
+
+PRESS_AS_THE_ANSWER_BEGINS = """() => new Promise((done) => {
+  const button = document.getElementById("advance");
+  new MutationObserver((_, observer) => {
+    if (button.textContent !== "Next question") return;
+    observer.disconnect();
+    button.click();
+    done();
+  }).observe(button, { childList: true });
+})"""
+
+
+def test_a_press_at_a_bad_moment_skips_nothing(
+    playwright: Playwright, site: IntakeSite, invited: tuple[Packet, str], tmp_path: Path
+) -> None:
+    packet, address = invited
+    with chromium(playwright, tmp_path / "profile", locale="en-GB") as context:
+        page = context.pages[0]
+        page.goto(address)
+        page.click("#begin:not([disabled])")
+        page.click("#play-sound")
+        page.click("#heard")
+        page.click("#check-go:not([disabled])")
+        page.click("#trial-record")
+        page.click("#trial-go")  # before the trial recording has ended: it must not play into what follows
+        start_recording(page)
+        page.evaluate(PRESS_AS_THE_ANSWER_BEGINS)  # meant to start the answer, which the clock has just done
+        page.wait_for_timeout(3000)
+        expect(page.locator("#question-number")).to_have_text("Question 1 of 2")
+        assert page.evaluate("document.getElementById('trial-replay').paused")
+        answer_and_finish(page)
+    assert questions(site, packet) == [("opened", 1), ("closed", 1), ("opened", 2), ("closed", 2)]

@@ -42,6 +42,7 @@ export class Interview {
     await this.#startTelemetry();
     if (resumed) this.#sayResumed(state);
     this.ticking = setInterval(() => this.#tick(), TICK_MS);
+    this.#tick();
     if (state.question) await this.#present(state.question, resumed);
     else if (state.closed >= packet.plan.length) await this.finish("done");
     else {
@@ -304,6 +305,7 @@ export class Interview {
       this.finish("deadline");
       return;
     }
+    find("elapsed").textContent = say("elapsed", { time: clock(this.#elapsed()), total: clock(this.#required()) });
     if (!this.question) {
       find("advance").textContent = say(this.failed ? "try_again" : "start_answer");
       return;
@@ -325,7 +327,6 @@ export class Interview {
     find("clock").classList.toggle("over", !thinking && passed > limit);
     find("clock-bar").max = limit || 1;
     find("clock-bar").value = Math.min(passed, limit);
-    find("elapsed").textContent = say("elapsed", { time: clock(this.#elapsed()), total: clock(this.#required()) });
     const name = this.failed ? "try_again" : thinking ? "start_answer" : last ? "finish" : "next";
     find("advance").textContent = say(name);
     this.#warn(thinking, limit, limit - passed);

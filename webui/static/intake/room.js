@@ -21,7 +21,6 @@ setStrings(setup.strings);
 room.api = new Api(setup.recording, setup.language);
 
 async function start() {
-  spreadNet();
   // The link's secret must survive a change of language.
   find("language").onclick = (event) => {
     event.currentTarget.hash = location.hash;
@@ -316,4 +315,5 @@ function showStatus(state) {
   });
 }
 
+spreadNet();
 attemptStep(start);

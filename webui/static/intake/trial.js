@@ -16,6 +16,7 @@ export function startTrial(stream) {
     if (replay.src) URL.revokeObjectURL(replay.src);
     find("trial-words").textContent = say("trial_recording");
     const blob = await record(stream);
+    if (!live.srcObject) return; // gone on meanwhile: nothing may play into the interview
     replay.src = URL.createObjectURL(blob);
     live.hidden = true;
     replay.hidden = false;
