@@ -1,4 +1,4 @@
-"""`fupan vault`: whether the stored bytes are whole."""
+"""`fupan vault`: whether the stored bytes are whole, and whether their keys may be used."""
 
 from __future__ import annotations
 
@@ -10,6 +10,27 @@ from appliance.cli import site_settings
 @click.group(short_help="The encrypted recordings of this site.")
 def vault() -> None:
     """The encrypted recordings of this site."""
+
+
+@vault.command()
+def lock() -> None:
+    """Forget the vault key until it is unlocked again.
+
+    Open replays end within seconds; sealing and analysis wait; interviews go on.
+    """
+    from appliance.keyholder.client import Keyholder
+
+    Keyholder(site_settings()).lock()
+    click.echo("the vault is locked")
+
+
+@vault.command()
+def unlock() -> None:
+    """Unlock with the key file of an embedded site; what waited goes on by itself."""
+    from appliance.keyholder.client import Keyholder
+
+    Keyholder(site_settings()).unlock()
+    click.echo("the vault is unlocked")
 
 
 @vault.command()

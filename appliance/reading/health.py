@@ -5,12 +5,14 @@ from __future__ import annotations
 import shutil
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, func, select, text
 
-from appliance import child, database
+from appliance import child, database, outages
 from appliance.config import Settings
+from appliance.domain import AnalysisState, RecordingState
 from appliance.errors import DatabaseDownError, KeyholderDownError
 from appliance.keyholder.client import Keyholder
+from appliance.tables import analysis, recording
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,7 @@ class Queue:
 @dataclass(frozen=True)
 class Health:
     """`vault` is unlocked, locked or down; `schema` the database's revision or None when it is down.
+    `waiting_for_room` counts the recordings whose sealing or analysis met a full disk and comes back to it.
     `confinement` is how the process that parses media is held here: whole, files_readable or impossible."""
 
     vault: str
@@ -34,6 +37,7 @@ class Health:
     disk_free: int
     disk_total: int
     disk_floor: int
+    waiting_for_room: int
     model_pack: str | None
     confinement: str
 
@@ -61,9 +65,9 @@ def health(settings: Settings) -> Health:
     try:
         schema = database.version(settings)
         with database.transaction("staff", settings) as tx:
-            queue = _queue(tx)
+            queue, without_room = _queue(tx), _waiting_for_room(tx)
     except DatabaseDownError:
-        schema, queue = None, None
+        schema, queue, without_room = None, None, 0
     return Health(
         vault=vault_state(settings),
         schema=schema,
@@ -71,9 +75,20 @@ def health(settings: Settings) -> Health:
         disk_free=disk.free,
         disk_total=disk.total,
         disk_floor=settings.disk_floor_bytes,
+        waiting_for_room=without_room,
         model_pack=active.resolve().name if active.exists() else None,
         confinement=confinement(),
     )
+
+
+def _waiting_for_room(tx: Connection) -> int:
+    seals = select(recording.c.id).where(
+        recording.c.state == RecordingState.SEALING, recording.c.problem == outages.FULL
+    )
+    analyses = select(analysis.c.recording_id).where(
+        analysis.c.state == AnalysisState.QUEUED, analysis.c.reason == outages.FULL
+    )
+    return tx.scalar(select(func.count()).select_from(seals.union_all(analyses).subquery())) or 0
 
 
 def _queue(tx: Connection) -> Queue:

@@ -16,6 +16,7 @@ from appliance.embedded.accounts import Account
 from appliance.embedded.address import resolve
 from appliance.embedded.layout import Layout
 from appliance.embedded.start import Running
+from appliance.keyholder.client import Keyholder
 
 
 def fupan(*arguments: str) -> Result:
@@ -42,7 +43,7 @@ def test_an_unknown_account_is_named_with_those_there_are(settings: Settings) ->
     people.ensure_first_accounts(settings)
     done = fupan("link", "nobody")
     assert done.exit_code == 1
-    assert "auditor, head, recruiter, security, system" in done.stderr
+    assert "auditor, head, interviewer, recruiter, security, system" in done.stderr
 
 
 def test_a_link_signs_its_account_in(settings: Settings) -> None:
@@ -60,7 +61,20 @@ def test_the_audit_chain_is_verified(settings: Settings) -> None:
     people.ensure_first_accounts(settings)
     done = fupan("audit", "verify")
     assert done.exit_code == 0
-    assert "5 events, the chain is whole" in done.output
+    assert "6 events, the chain is whole" in done.output
+
+
+def test_the_vault_is_locked_and_unlocked(keyholder: Keyholder) -> None:
+    assert fupan("vault", "lock").output == "the vault is locked\n"
+    assert keyholder.status().locked
+    assert fupan("vault", "unlock").output == "the vault is unlocked\n"
+    assert not keyholder.status().locked
+
+
+def test_without_a_keyholder_nothing_is_locked(settings: Settings) -> None:
+    done = fupan("vault", "lock")
+    assert done.exit_code == 1
+    assert "keyholder is not running" in done.stderr
 
 
 def test_a_damaged_vault_is_told_and_fails(settings: Settings) -> None:

@@ -20,7 +20,7 @@ from appliance.people.roles import Permission
 from appliance.reading import access_log, viewers
 from webui.auth import current_user, requires
 from webui.staff import desk
-from webui.staff.chain import chain_state, check_chain
+from webui.staff.chain import chain_state, check_chain, compare
 from webui.staff.chart import bars
 
 blueprint = Blueprint("access_log", __name__, url_prefix="/audit")
@@ -40,6 +40,7 @@ def index() -> Response:
         days = access_log.days(tx, wanted, offset)
         facets = access_log.facets(tx, wanted)
         state = chain_state(tx)
+        noted = compare(tx, request.args.get("noted", "")[:30], request.args.get("noted_hash", "")[:100])
     return desk.page(
         "staff/access_log.html",
         events=found,
@@ -48,6 +49,7 @@ def index() -> Response:
         typed=typed,
         query=query,
         chain=state,
+        noted=noted,
         export=lambda kind: url_for("access_log.export", kind=kind) + "?" + urlencode(typed),
     )
 

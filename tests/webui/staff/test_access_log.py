@@ -6,12 +6,14 @@ import csv
 import hashlib
 import io
 import json
+import re
 
 from sqlalchemy import create_engine, text
 
 from appliance.audit import log
 from appliance.database import transaction
 from appliance.domain import Role
+from appliance.reading import access_log
 from tests.support.desk import Desk, post
 
 
@@ -20,6 +22,15 @@ def entries(desk: Desk, count: int, **more: str) -> None:
         for _ in range(count):
             actor = log.Actor.of(desk.people[Role.RECRUITER])
             log.append(tx, log.Action.POSITION_CHANGE, actor, "position", "=1+1", **more)
+
+
+def _rewrite(desk: Desk, seq: int) -> None:
+    """As who has the database's owner in hand does it."""
+    engine = create_engine(desk.settings.database_url("owner"))
+    with engine.begin() as tx:
+        tx.execute(text("ALTER TABLE audit_event DISABLE TRIGGER USER"))
+        tx.execute(text("UPDATE audit_event SET hash = sha256('x') WHERE seq = :seq"), {"seq": seq})
+    engine.dispose()
 
 
 def test_facets_narrow_the_list_and_the_chart_is_also_a_table(desk: Desk) -> None:
@@ -49,13 +60,34 @@ def test_the_state_of_the_chain_is_on_top_of_every_page(desk: Desk) -> None:
     assert "audit:verify" in auditor.get("/audit").text
 
 
+def test_the_head_can_be_written_down_and_compared_on_a_later_day(desk: Desk) -> None:
+    entries(desk, 5)
+    auditor = desk.client(Role.AUDITOR)
+    page = auditor.get("/audit").text
+    number = re.search(r'id="head-number">(\d+)<', page)[1]
+    shown = re.search(r'id="head-hash">(.*?)</dd>', page)[1]
+    groups = re.findall(r"<span>(\w{8})</span>", shown)
+    with transaction("auditor", desk.settings) as tx:
+        assert (int(number), bytes.fromhex("".join(groups))) == access_log.head(tx)
+    entries(desk, 5)
+
+    def said(seq: str, digest: str) -> str:
+        return auditor.get("/audit", query_string={"noted": seq, "noted_hash": digest}).text
+
+    same = f"Entry {number} is the one you wrote down."
+    for typed in (" ".join(groups), "".join(groups).upper(), " ".join(groups[:2])):
+        assert same in said(number, typed)
+    assert f"Entry {number} is not the one" in said(number, "0" * 64)
+    assert "There is no entry 999." in said("999", "".join(groups))
+    for seq, digest in ((number, groups[0]), ("x", "0" * 64), (number, ""), ("", "".join(groups))):
+        assert "at least the first two groups" in said(seq, digest)
+    _rewrite(desk, int(number))
+    assert f"Entry {number} is not the one" in said(number, "".join(groups))
+
+
 def test_a_broken_chain_is_named(desk: Desk) -> None:
     entries(desk, 5)
-    engine = create_engine(desk.settings.database_url("owner"))
-    with engine.begin() as tx:
-        tx.execute(text("ALTER TABLE audit_event DISABLE TRIGGER USER"))
-        tx.execute(text("UPDATE audit_event SET hash = sha256('x') WHERE seq = 3"))
-    engine.dispose()
+    _rewrite(desk, 3)
     assert "The chain is broken at entry 3." in desk.client(Role.AUDITOR).get("/audit").text
 
 

@@ -5,8 +5,12 @@ from __future__ import annotations
 import dataclasses
 import re
 
+from sqlalchemy import update
+
 from appliance.config import Database
+from appliance.database import transaction
 from appliance.domain import Role
+from appliance.tables import analysis, recording
 from tests.support.desk import Desk, post
 from webui.staff.app import create_app
 
@@ -52,6 +56,17 @@ def test_health_says_what_is_down(desk: Desk) -> None:
     assert "Unlocked" in admin.get("/health").text
     desk.keyholder.lock()
     assert "fupan vault unlock" in admin.get("/health").text
+
+
+def test_health_says_how_many_recordings_wait_for_room(desk: Desk) -> None:
+    made = desk.people_in_every_state()
+    admin = desk.client(Role.SYSTEM_ADMIN)
+    assert "for room" not in admin.get("/health").text
+    with transaction("worker", desk.settings) as tx:
+        tx.execute(update(recording).where(recording.c.id == made["sealing"]).values(problem="full"))
+        waits = update(analysis).where(analysis.c.recording_id == made["running"])
+        tx.execute(waits.values(state="queued", reason="full"))
+    assert "2 recordings wait for room" in admin.get("/health").text
 
 
 def test_without_a_database_machines_and_people_are_told(desk: Desk) -> None:
