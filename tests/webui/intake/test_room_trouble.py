@@ -297,3 +297,18 @@ def test_a_press_at_a_bad_moment_skips_nothing(
         assert page.evaluate("document.getElementById('trial-replay').paused")
         answer_and_finish(page)
     assert questions(site, packet) == [("opened", 1), ("closed", 1), ("opened", 2), ("closed", 2)]
+
+
+def test_a_page_whose_modules_do_not_come_says_so(
+    playwright: Playwright, invited: tuple[Packet, str], tmp_path: Path
+) -> None:
+    _, address = invited
+    with chromium(playwright, tmp_path / "profile", locale="en-GB") as context:
+        page = context.pages[0]
+        page.route("**/intake/room.js", lambda route: route.fulfill(status=503))
+        page.goto(address)
+        expect(page.locator(".loading")).to_be_visible(timeout=10000)
+        page.unroute("**/intake/room.js")
+        page.reload()
+        page.wait_for_selector("#begin:not([disabled])")
+        expect(page.locator(".loading")).to_be_hidden()
