@@ -127,7 +127,7 @@ def may_order(tx: Connection, recording_id: uuid.UUID, active: str | None) -> bo
     wanted = row.state == AnalysisState.FAILED or (
         row.state == AnalysisState.DONE and row.pack_version != active
     )
-    offered = row.snapshot["policy"]["analysis"] == "offered"
+    offered = row.snapshot.get("policy", {}).get("analysis") == "offered"
     return wanted and offered and consents.granted(tx, recording_id, ConsentPurpose.ANALYSIS)
 
 

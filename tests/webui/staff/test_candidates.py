@@ -52,6 +52,9 @@ def test_an_interviewer_sees_only_what_was_assigned(desk: Desk) -> None:
 )
 def test_each_state_says_what_is_true_now(desk: Desk, state: str, words: str) -> None:
     made = desk.people_in_every_state()[state]
+    pack = desk.settings.models_folder / "active"
+    pack.mkdir()
+    (pack / "manifest.json").write_text('{"version": "2.0"}')
     browser = desk.client(Role.RECRUITER)
     page = browser.get(f"/attempts/{made}")
     assert page.status_code == 200
