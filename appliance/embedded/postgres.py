@@ -12,6 +12,7 @@ import os
 import re
 import shutil
 import subprocess
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -94,12 +95,13 @@ class EmbeddedPostgres:
             return
         log = self.root / "start.log"
         log.unlink(missing_ok=True)
+        before = self._log_sizes()
         arguments = ["start", "--wait", f"--timeout={START_SECONDS}", f"--log={log}"]
         started = self._pg_ctl(bin_folder, *arguments)
         if started.returncode != 0:
-            reason = log.read_text(errors="replace") if log.exists() else started.stdout
+            first_lines = log.read_text(errors="replace") if log.exists() else started.stdout
             raise ConfigurationError(
-                what=f"PostgreSQL does not start: {_last_line(reason)} (see {self.root})"
+                what=f"PostgreSQL does not start: {self._reason(first_lines, before)} (see {self.root})"
             )
 
     def stop(self) -> None:
@@ -115,6 +117,20 @@ class EmbeddedPostgres:
         if not (self.cluster / "postmaster.pid").exists():
             return False
         return self._pg_ctl(self._binaries(), "status").returncode == 0
+
+    def _log_sizes(self) -> dict[Path, int]:
+        return {path: path.stat().st_size for path in self.logs.glob("*.log")}
+
+    def _reason(self, first_lines: str, before: Mapping[Path, int]) -> str:
+        """Why the server ended: its first lines go to a file of their own, all after them to its folder of
+        logs, of which only what was added since `before` is about this attempt."""
+        said = [first_lines]
+        for path in self._log_sizes():
+            with path.open(errors="replace") as file:
+                file.seek(before.get(path, 0))
+                said.append(file.read())
+        fatal = [line for text in said for line in text.splitlines() if "FATAL:" in line or "PANIC:" in line]
+        return fatal[-1].strip() if fatal else _last_line(first_lines)
 
     def _binaries(self) -> Path:
         if self.installation is not None:

@@ -183,8 +183,13 @@ def _stay(supervisor: Supervisor, server: EmbeddedPostgres, layout: Layout, say:
     started again when it died, and a program that supervisord gave up is told once."""
     password = site.database_passwords(layout)["superuser"]
     told: set[str] = set()
+    trouble = ""
     while (code := supervisor.wait(WATCH_SECONDS)) is None:
-        _keep_database(server, password, say)
+        before, trouble = trouble, _keep_database(server, password, say)
+        if trouble and not before:
+            say(
+                f"PostgreSQL ended by itself and is tried again until it starts; recording goes on. {trouble}"
+            )
         given_up = {name for name, state in supervisor.states().items() if state == "FATAL"}
         for name in sorted(given_up - told):
             say(f"{name} does not start any more; see {layout.logs / name}.log")
@@ -192,16 +197,18 @@ def _stay(supervisor: Supervisor, server: EmbeddedPostgres, layout: Layout, say:
     raise EndedError(what=f"the supervisor ended by itself (exit code {code}); see {layout.logs}")
 
 
-def _keep_database(server: EmbeddedPostgres, password: str, say: Say) -> None:
-    """Start PostgreSQL again when it is gone; it recovers by itself and nothing committed is lost."""
-    if server.is_running():
-        return
+def _keep_database(server: EmbeddedPostgres, password: str, say: Say) -> str:
+    """Start PostgreSQL again when it is gone; it recovers by itself and nothing committed is lost. Why it
+    cannot be, or nothing."""
     try:
-        server.start(password)
+        if not server.is_running():
+            server.start(password)
+            say("PostgreSQL had ended by itself and was started again")
     except ConfigurationError as error:
-        say(f"PostgreSQL ended by itself. {error}")
-    else:
-        say("PostgreSQL had ended by itself and was started again")
+        return str(error.params["what"])
+    except OSError as error:  # as when the disk is full
+        return str(error)
+    return ""
 
 
 @contextlib.contextmanager

@@ -96,6 +96,35 @@ class TestPostgres:
         assert sum("PostgreSQL had ended" in line for line in said) == 1
         assert sum("worker does not start" in line for line in said) == 1
 
+    def test_a_server_that_cannot_start_is_told_once_with_its_reason(
+        self, folder: Path, account: Account
+    ) -> None:
+        layout = Layout(folder)
+        layout.secrets.mkdir()
+        password = site.database_passwords(layout)["superuser"]
+        server = EmbeddedPostgres(layout.postgres, account)
+        server.start(password)
+        server.stop()
+        (server.cluster / "pg_wal").rename(server.cluster / "kept")
+        said: list[str] = []
+        with pytest.raises(ConfigurationError, match="exit code 3"):
+            start._stay(_Watched(), server, layout, said.append)
+        told = [line for line in said if "PostgreSQL" in line]
+        assert len(told) == 1
+        assert "pg_wal" in told[0]
+        assert "cannot start" not in told[0]
+
+    def test_a_disk_that_is_full_keeps_the_watch_going(
+        self, folder: Path, account: Account, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def full(*_: object) -> None:
+            raise OSError(28, "No space left on device")
+
+        server = EmbeddedPostgres(folder / "postgres", account)
+        monkeypatch.setattr(EmbeddedPostgres, "is_running", lambda _server: False)
+        monkeypatch.setattr(EmbeddedPostgres, "start", full)
+        assert "No space left" in start._keep_database(server, "password", print)
+
     def test_a_wrong_password_is_refused(self, folder: Path, account: Account) -> None:
         server = EmbeddedPostgres(folder / "postgres", account)
         server.start("another one")
