@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from appliance.config import Settings
-from appliance.errors import KeyholderDownError
+from appliance.errors import KeyholderDownError, VaultLockedError
 from appliance.keyholder.wire import MAX_LINE_BYTES, raise_error, to_bytes, to_text
 from appliance.packet import DayKey
 
@@ -62,6 +62,14 @@ class Keyholder:
     def status(self) -> Status:
         found = self._ask("status")
         return Status(uuid.UUID(found["vault"]), found["locked"], found["day_key"], found["uses"])
+
+    def require_unlocked(self) -> None:
+        """Ask before work that needs keys, so that nothing is begun, nor logged, that can only wait.
+
+        Raises VaultLockedError, KeyholderDownError.
+        """
+        if self.status().locked:
+            raise VaultLockedError
 
     def publics(self) -> Publics:
         """Service keys and signed day keys; today's is made when the vault is unlocked."""

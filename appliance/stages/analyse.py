@@ -170,11 +170,12 @@ class _Run:
 
 
 def _analyse(work: jobs.Work, recording_id: uuid.UUID) -> None:
-    run = _begin(work.settings, recording_id)
+    keyholder = Keyholder(work.settings)
+    run = _begin(work.settings, keyholder, recording_id)
     if run is None:
         return
     watch = _Watch(work, recording_id)
-    vault, keyholder = Vault(work.settings.vault_folder), Keyholder(work.settings)
+    vault = Vault(work.settings.vault_folder)
     with Drafts(vault, keyholder, recording_id, run.event_id, PURPOSE, run.outputs) as drafts:
         try:
             result = _observe(work, run, vault, keyholder, drafts, watch)
@@ -185,8 +186,11 @@ def _analyse(work: jobs.Work, recording_id: uuid.UUID) -> None:
         _keep(work.settings, run, result, drafts)
 
 
-def _begin(settings: Settings, recording_id: uuid.UUID) -> _Run | None:
-    """Start a run, unless there is nothing to do, no consent any more or no model pack."""
+def _begin(settings: Settings, keyholder: Keyholder, recording_id: uuid.UUID) -> _Run | None:
+    """Start a run, unless there is nothing to do, no consent any more or no model pack.
+
+    Raises VaultFull, VaultLockedError.
+    """
     pack = active_pack(settings)
     with transaction("worker", settings) as tx:
         row = tx.execute(
@@ -204,6 +208,7 @@ def _begin(settings: Settings, recording_id: uuid.UUID) -> _Run | None:
         if pack is None:
             _set(tx, recording_id, state=AnalysisState.SKIPPED, reason="no_model_pack")
             return None
+        keyholder.require_unlocked()
         require_room(settings, ROOM_BYTES)
         _set(
             tx, recording_id, state=AnalysisState.RUNNING, progress=0, stage=None, reason=None, started_at=now

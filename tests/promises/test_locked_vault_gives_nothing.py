@@ -73,7 +73,7 @@ def test_candidates_go_on_and_sealing_waits_without_failing(
     row = site.row(recording, made)
     assert (row.state, row.problem) == (RecordingState.SEALING, "vault_locked")
     assert Vault(site.settings.vault_folder).list(made) == []
-    assert Action.SEAL_FAIL not in site.actions("recording", made)
+    assert not {Action.SEAL_RUN, Action.SEAL_FAIL} & set(site.actions("recording", made))
     site.keyholder.unlock()
     _now(site)
     site.run_jobs()

@@ -20,7 +20,7 @@ from appliance.audit import log
 from appliance.config import Settings
 from appliance.database import transaction
 from appliance.domain import RecordingState, Role, User
-from appliance.errors import ConflictError, DamagedError, GoneError, NotFoundError, VaultLockedError
+from appliance.errors import ConflictError, DamagedError, GoneError, NotFoundError
 from appliance.keyholder.client import Keyholder
 from appliance.people import access
 from appliance.stages.replay.keys import FileKeys
@@ -69,8 +69,7 @@ def open_view(settings: Settings, user: User, recording_id: uuid.UUID) -> View:
     Raises NotFoundError, NotSealedError, VaultLockedError, KeyholderDownError, AuditUnavailableError.
     """
     close_lapsed(settings)
-    if Keyholder(settings).status().locked:  # a view that could show nothing is not opened
-        raise VaultLockedError
+    Keyholder(settings).require_unlocked()  # a view that could show nothing is not opened
     until = datetime.now(UTC) + timedelta(seconds=settings.timing.replay_lease)
     with transaction("staff", settings) as tx:
         access.get_recording_for(tx, user, recording_id)

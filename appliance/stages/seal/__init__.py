@@ -95,7 +95,7 @@ def order_again(tx: Connection, user: User, recording_id: uuid.UUID) -> None:
 def _seal(work: jobs.Work, recording_id: uuid.UUID) -> None:
     settings = work.settings
     keyholder, transport = Keyholder(settings), transport_of(settings)
-    row, event_id = _begin(settings, transport, recording_id)
+    row, event_id = _begin(settings, keyholder, transport, recording_id)
     if row is None:
         return
     # The year of the invitation: a repeat after New Year must name the same department-and-year key.
@@ -117,11 +117,11 @@ def _seal(work: jobs.Work, recording_id: uuid.UUID) -> None:
 
 
 def _begin(
-    settings: Settings, transport: Transport, recording_id: uuid.UUID
+    settings: Settings, keyholder: Keyholder, transport: Transport, recording_id: uuid.UUID
 ) -> tuple[Row[Any] | None, uuid.UUID]:
     """The recording and the event that lets keys be used for it; no row when there is nothing to seal.
 
-    Raises VaultFull where the disk has less room than the sealed tracks will take.
+    Raises VaultFull where the disk has less room than the sealed tracks will take, VaultLockedError.
     """
     with transaction("worker", settings) as tx:
         row = tx.execute(
@@ -138,6 +138,7 @@ def _begin(
         ).one()
         if row.state != RecordingState.SEALING:
             return None, recording_id
+        keyholder.require_unlocked()
         require_room(settings, journal_bytes(transport, recording_id))
         jobs.forget_failed(tx, "seal", recording=str(recording_id))
         tx.execute(update(recording).where(recording.c.id == recording_id).values(problem=None))
