@@ -23,6 +23,7 @@ from tests.flow import processes
 from tests.flow import relay as relays
 from tests.flow.camera import Devices, devices
 from tests.flow.desk import Desk, browser, in_a_week, position_form, sign_in
+from tests.flow.pressure import Waiting
 from tests.flow.relay import Relay
 from tests.flow.sitting import SAVED, Sitting
 from tests.support import fake_camera, product, room, story
@@ -66,7 +67,7 @@ class Told:
     note: str
     profiles: list[Path]
     report: story.Result
-    load: float  # of the machine while it filmed, for each core
+    waited: float  # share of the time while it filmed in which something waited for a processor
     facts: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -211,13 +212,14 @@ def tell_anna(product: Product, link: str, fed: Devices, folder: Path, outage: f
     with browser(profile, *fed.arguments) as context:
         sitting = Sitting(context.pages[0], link)
         sitting.check_in()
+        waiting = Waiting()
         note = three_answers(sitting, fed, outage)
-        load = os.getloadavg()[0] / (os.cpu_count() or 1)
+        waited = waiting.share
         seconds = sitting.camera_seconds()
         started = sitting.watched()["epochs"][0]["started"]
         facts = {"cookies": context.cookies(), "started": started}
     report = story.wait_for_report(product.settings, sitting.recording)
-    return Told(sitting, seconds, note, [profile], report, load, facts)
+    return Told(sitting, seconds, note, [profile], report, waited, facts)
 
 
 def three_answers(sitting: Sitting, fed: Devices, outage: float) -> str:
@@ -276,10 +278,11 @@ def ming(debian: Product, hired: Hired, relay: Relay, folder: Path, person: Path
         facts: dict[str, Any] = {"lang": page.get_attribute("html", "lang")}
         page.click("#share-screen")
         page.wait_for_selector("#screen-on:not([hidden])")
+        waiting = Waiting()
         note = secrets.token_urlsafe(48)
         sitting.type_note(note)
         sitting.listen_until(fed.speech_to + 1.0)
-        load = os.getloadavg()[0] / (os.cpu_count() or 1)
+        waited = waiting.share
         lose_network_reload(debian, sitting, facts)
         room.kill_browser(profile)
     killed = shutil.copytree(profile, folder / "ming" / "killed", symlinks=True)
@@ -292,7 +295,7 @@ def ming(debian: Product, hired: Hired, relay: Relay, folder: Path, person: Path
         last.finish()
         seconds = last.camera_seconds()
     report = story.wait_for_report(debian.settings, sitting.recording)
-    return Told(sitting, seconds, note, [profile, killed], report, load, facts)
+    return Told(sitting, seconds, note, [profile, killed], report, waited, facts)
 
 
 def lose_network_reload(product: Product, sitting: Sitting, facts: dict[str, Any]) -> None:

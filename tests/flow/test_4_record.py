@@ -27,7 +27,8 @@ from tests.flow.sitting import Sitting
 from tests.support import story
 from tests.support.product import Product
 
-BUSY = 1.5  # runnable tasks for each core above which a browser cannot be expected to film every frame
+# Share of the time in which something waited for a processor, above which a browser cannot film every frame.
+BUSY = 0.6
 STATED_MS = 100
 
 
@@ -39,8 +40,10 @@ def annas_media(recruiter: Desk, anna: Told) -> bytes:
 
 def unless_busy(told: Told, exact: bool, found: object) -> None:
     """A figure of the recorder's that only a machine with room to film can keep."""
-    if not exact and told.load > BUSY:
-        pytest.skip(f"the machine was too busy to film: load {told.load:.1f} for each core, {found}")
+    if not exact and told.waited > BUSY:
+        pytest.skip(
+            f"the machine was too busy to film: {told.waited:.0%} of the time something waited, {found}"
+        )
     assert exact, found
 
 
@@ -54,7 +57,9 @@ def test_nothing_is_missing_between_two_packets_although_the_network_was_lost(
     anna: Told, annas_media: bytes, record_property: pytest.RecordProperty
 ) -> None:
     pauses = measure.largest_pauses(annas_media)
-    record_property("figure", f"longest time between packets {pauses} ms")
+    record_property(
+        "figure", f"longest time between packets {pauses} ms; processors waited for {anna.waited:.0%}"
+    )
     assert set(pauses) == {"video", "audio"}
     unless_busy(anna, max(pauses.values()) <= STATED_MS and anna.report.gaps == [], pauses)
 
@@ -138,7 +143,7 @@ def test_thirty_seconds_without_a_network_leave_no_gap(
     [seconds] = olga.seconds
     assert abs(olga.report.duration_ms / 1000 - seconds) <= 0.2
     pauses = measure.largest_pauses(recruiter.track(recruiter.open_view(olga.recording)))
-    assert max(pauses.values()) <= STATED_MS or olga.load > BUSY, pauses
+    assert max(pauses.values()) <= STATED_MS or olga.waited > BUSY, pauses
     assert olga.sitting.moments["waited"] >= 14
 
 
