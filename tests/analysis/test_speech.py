@@ -77,7 +77,14 @@ def test_a_full_window_of_mandarin_is_heard_to_its_end(pack, real_media):
     assert max(segment.end_ms for segment in segments) >= 1000 * len(samples) / RATE - 3000
 
 
-@pytest.mark.parametrize(("pause", "loudness"), [(0.8, 1.0), (1.5, 0.5), (1.5, 1.0), (3.0, 1.0)])
+@pytest.mark.parametrize(
+    ("pause", "loudness"),
+    [
+        (1.5, 1.0),
+        (3.0, 1.0),
+        *(pytest.param(*each, marks=pytest.mark.long) for each in ((0.8, 1.0), (1.5, 0.5))),
+    ],
+)
 def test_a_sentence_after_a_pause_is_not_swallowed(pack, real_media, pause, loudness):
     first, second = (read_wav(real_media / "speech" / name) for name in CLIPS)
     samples = np.concatenate([silence(2), first, silence(pause), second, silence(6)]) * np.float32(loudness)

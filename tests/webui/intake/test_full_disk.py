@@ -105,7 +105,10 @@ def failing(
         yield seen
 
 
-@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG], ids=errno.errorcode.get)
+@pytest.mark.parametrize(
+    "code",
+    [errno.ENOSPC, *(pytest.param(code, marks=pytest.mark.long) for code in (errno.EDQUOT, errno.EFBIG))],
+)
 @pytest.mark.parametrize("name", WRITING)
 def test_wherever_the_disk_fills_up_the_answer_is_507_and_room_mends_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, code: int
