@@ -34,7 +34,7 @@ from appliance.intake_errors import (
 )
 from appliance.intake_state import AttemptState, IntakeRecord, RecordKind
 from appliance.packet import Packet, PacketError, canonical, open_envelope, parse_packet, to_timestamp
-from storage.vault import Journal
+from storage.vault import Journal, Opening
 
 # An interview leaves some hundred records of under 1 KB; a consent holds up to 64 KB of signed text.
 MAX_RECORDS = 5000
@@ -55,7 +55,7 @@ class _CachedAttempt:
     packets: dict[int, Packet] = field(default_factory=dict)
     packets_seen: tuple[object, ...] = ()
     journals: dict[str, Journal] = field(default_factory=dict)
-    admitted: set[bytes] = field(default_factory=set)
+    admitted: dict[bytes, Opening] = field(default_factory=dict)
 
 
 class IntakeFolder:
@@ -266,8 +266,8 @@ class IntakeFolder:
                 entry.journals[track] = Journal(path, max_bytes)
             return entry.journals[track]
 
-    def admitted_openings(self, recording: uuid.UUID) -> set[bytes]:
-        """SHA-256 of openings that this process has proven and admitted: what it need not check again."""
+    def admitted_openings(self, recording: uuid.UUID) -> dict[bytes, Opening]:
+        """By epoch id, the openings that this process has proven and admitted: it need not do that again."""
         return self._entry(recording).admitted
 
     def recorded_bytes(self, recording: uuid.UUID) -> int:

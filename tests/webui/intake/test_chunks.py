@@ -11,7 +11,8 @@ import pytest
 
 from appliance.domain import Limits, ScreenPolicy
 from appliance.packet import Policy
-from storage.vault import Journal, open_epoch_key
+from appliance.stages import record
+from storage.vault import Journal, open_epoch_key, verify_opening
 from tests.support.candidate import Candidate, content_digest
 from tests.support.intake_site import IntakeSite
 
@@ -123,6 +124,23 @@ def test_a_forged_signature_in_an_opening_is_refused(begun: Begun) -> None:
     raw = epoch.writer.opening.raw
     forged = raw[:-1] + bytes([raw[-1] ^ 1]) + body[len(raw) :]
     assert code(candidate.put(epoch, (number, flag, forged))) == (422, "bad_opening")
+
+
+def test_an_opening_is_proven_once_and_never_for_another(
+    begun: Begun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    candidate = begun()
+    epoch = candidate.epoch()
+    proven = []
+    monkeypatch.setattr(record, "verify_opening", lambda opening: proven.append(verify_opening(opening)))
+    assert [candidate.put(epoch, epoch.chunk(b"x"))[0] for _ in range(3)] == [201] * 3
+    assert len(proven) == 1
+    number, flag, body = epoch.chunk(b"x")
+    raw = epoch.writer.opening.raw
+    for at in range(4, len(raw), 7):
+        forged = raw[:at] + bytes([raw[at] ^ 1]) + body[at + 1 :]
+        assert code(candidate.put(epoch, (number, flag, forged))) == (422, "bad_opening"), at
+    assert candidate.put(epoch, (number, flag, body))[0] == 201
 
 
 @pytest.mark.parametrize(
