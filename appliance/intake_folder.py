@@ -45,10 +45,23 @@ CACHED_ATTEMPTS = 2048
 RUNNING_FLOOR_SHARE = 8
 
 
+class _Places:
+    """Where the files of one recording are. Joined once for each attempt: chunks ask many times a second."""
+
+    def __init__(self, root: Path, recording: uuid.UUID) -> None:
+        self.packets = root / "packets" / str(recording)
+        self.tombstone = root / "tombstones" / f"{recording}.tombstone"
+        self.folder = root / "recordings" / str(recording)
+        self.log = self.folder / "records.log"
+        self.heartbeat = self.folder / "heartbeat.json"
+        self.tracks = self.folder / "tracks"
+
+
 @dataclass
 class _CachedAttempt:
     """What one process knows of an attempt; refreshed from where its last read ended."""
 
+    places: _Places
     lock: threading.Lock = field(default_factory=threading.Lock)
     offset: int = 0
     state: AttemptState = field(default_factory=AttemptState)
@@ -65,6 +78,7 @@ class IntakeFolder:
         """`floor_bytes`: how much of the disk new recordings must leave free."""
         self.root = root
         self.floor_bytes = floor_bytes
+        self._keys_path = root / "service_keys.json"
         self._cache: OrderedDict[uuid.UUID, _CachedAttempt] = OrderedDict()
         self._cache_lock = threading.Lock()
         self._keys: tuple[tuple[int, int], dict[str, bytes]] = ((0, 0), {})
@@ -74,11 +88,11 @@ class IntakeFolder:
     def install_service_keys(self, keys: Mapping[str, bytes]) -> None:
         """Say which Ed25519 public keys (id → 32 bytes) may sign packets and tombstones."""
         listed = {key_id: base64.b64encode(public).decode() for key_id, public in keys.items()}
-        write_durably(self.root / "service_keys.json", canonical({"keys": listed}))
+        write_durably(self._keys_path, canonical({"keys": listed}))
 
     def service_keys(self) -> dict[str, bytes]:
         """The trusted keys; empty before set-up, so that nothing is trusted."""
-        path = self.root / "service_keys.json"
+        path = self._keys_path
         try:
             status = path.stat()
             version = (status.st_ino, status.st_mtime_ns)
@@ -94,7 +108,7 @@ class IntakeFolder:
     def put_packet(self, raw: bytes) -> Packet:
         """Store one signed packet. Raises PacketError, also for a generation older than one already seen."""
         packet = parse_packet(open_envelope(raw, self.service_keys(), "packet"))
-        folder = self.root / "packets" / str(packet.recording)
+        folder = self._places(packet.recording).packets
         with locked(folder / ".lock"):
             newest = max(self.packets(packet.recording), default=0)
             if packet.generation < newest:
@@ -107,7 +121,7 @@ class IntakeFolder:
 
     def packets(self, recording: uuid.UUID) -> dict[int, Packet]:
         """Every genuine packet of a recording by generation; others are passed over."""
-        folder = self.root / "packets" / str(recording)
+        folder = self._places(recording).packets
         try:
             with os.scandir(folder) as found:
                 names = sorted(each.name for each in found if each.name.endswith(".packet"))
@@ -147,12 +161,12 @@ class IntakeFolder:
     def put_tombstone(self, raw: bytes) -> None:
         """From now on intake takes nothing more for this recording. Raises PacketError."""
         statement = open_envelope(raw, self.service_keys(), "tombstone")
-        write_durably(self._tombstone_path(uuid.UUID(statement["recording"])), raw)
+        write_durably(self._places(uuid.UUID(statement["recording"])).tombstone, raw)
 
     def tombstone(self, recording: uuid.UUID) -> dict[str, Any] | None:
         """The statement that closed this recording; None while it is open."""
         try:
-            raw = self._tombstone_path(recording).read_bytes()
+            raw = self._places(recording).tombstone.read_bytes()
         except FileNotFoundError:
             return None
         try:
@@ -160,9 +174,6 @@ class IntakeFolder:
         except PacketError:
             return None
         return statement if statement.get("recording") == str(recording) else None
-
-    def _tombstone_path(self, recording: uuid.UUID) -> Path:
-        return self.root / "tombstones" / f"{recording}.tombstone"
 
     # --- records -------------------------------------------------------------------------------------------
 
@@ -177,7 +188,7 @@ class IntakeFolder:
     def records(self, recording: uuid.UUID, after: int = 0) -> list[IntakeRecord]:
         """Records with seq > after, in order. A torn last line is not a record yet."""
         try:
-            raw = self._log_path(recording).read_bytes()
+            raw = self._places(recording).log.read_bytes()
         except FileNotFoundError:
             return []
         return [record for record in _parse_lines(raw)[0] if record.seq > after]
@@ -186,7 +197,7 @@ class IntakeFolder:
         """What the records add up to now. The object is shared and only grows: read it, do not change it."""
         entry = self._entry(recording)
         with entry.lock:
-            return self._refreshed(entry, recording)
+            return self._refreshed(entry)
 
     def append(
         self,
@@ -199,11 +210,11 @@ class IntakeFolder:
         `make_body` sees the newest state under the lock, so it decides against what is true at that moment:
         it returns the body, or None for nothing to add, or raises what the candidate should be told.
         """
-        path = self._log_path(recording)
+        path = self._places(recording).log
         with locked(path.parent / ".lock"):
             entry = self._entry(recording)
             with entry.lock:
-                state = self._refreshed(entry, recording)
+                state = self._refreshed(entry)
                 body = make_body(state)
                 if body is None:
                     return state
@@ -212,7 +223,7 @@ class IntakeFolder:
                 if kind not in _ALWAYS_TAKEN:
                     self._require_room_for(record, entry.offset + len(line))
                 append_line(path, entry.offset, line)
-                return self._refreshed(entry, recording)
+                return self._refreshed(entry)
 
     def _require_room_for(self, record: IntakeRecord, log_bytes: int) -> None:
         """Withdrawing and finishing always find room; everything else stops at the limits."""
@@ -222,8 +233,9 @@ class IntakeFolder:
             raise RecordsTooLargeError(limit=f"{MAX_RECORD_BYTES // 1024**2} MB")
         self.require_room_to_go_on()
 
-    def _refreshed(self, entry: _CachedAttempt, recording: uuid.UUID) -> AttemptState:
-        path = self._log_path(recording)
+    @staticmethod
+    def _refreshed(entry: _CachedAttempt) -> AttemptState:
+        path = entry.places.log
         try:
             # The log only grows, and what was read ended with a whole line: same length, nothing new.
             if path.stat().st_size == entry.offset:
@@ -239,13 +251,13 @@ class IntakeFolder:
 
     def put_heartbeat(self, recording: uuid.UUID, beat: Mapping[str, Any]) -> None:
         """Keep the newest heartbeat; it need not outlive a crash."""
-        path = self._folder(recording) / "heartbeat.json"
+        path = self._places(recording).heartbeat
         replace_file(path, canonical({**beat, "at": to_timestamp(datetime.now(UTC))}))
 
     def heartbeat(self, recording: uuid.UUID) -> dict[str, Any] | None:
         """The newest heartbeat, if any."""
         try:
-            beat = json.loads((self._folder(recording) / "heartbeat.json").read_text())
+            beat = json.loads(self._places(recording).heartbeat.read_text())
         except (FileNotFoundError, ValueError):
             return None
         return beat if isinstance(beat, dict) else None
@@ -254,14 +266,14 @@ class IntakeFolder:
 
     def tracks(self, recording: uuid.UUID) -> list[str]:
         """Names of the tracks that have a journal."""
-        return sorted(path.stem for path in (self._folder(recording) / "tracks").glob("*.journal"))
+        return sorted(path.stem for path in self._places(recording).tracks.glob("*.journal"))
 
     def journal(self, recording: uuid.UUID, track: str, max_bytes: int) -> Journal:
         """The journal of one track (created on its first append). `track` must already be a checked name."""
         entry = self._entry(recording)
         with entry.lock:
             if track not in entry.journals:
-                path = self._folder(recording) / "tracks" / f"{track}.journal"
+                path = entry.places.tracks / f"{track}.journal"
                 ensure_folder(path.parent)
                 entry.journals[track] = Journal(path, max_bytes)
             return entry.journals[track]
@@ -273,16 +285,16 @@ class IntakeFolder:
     def recorded_bytes(self, recording: uuid.UUID) -> int:
         """Bytes of every journal of a recording, and of what was kept beside them."""
         try:
-            with os.scandir(self._folder(recording) / "tracks") as found:
+            with os.scandir(self._places(recording).tracks) as found:
                 return sum(entry.stat().st_size for entry in found if entry.name.endswith(_KEPT))
         except FileNotFoundError:
             return 0
 
     def keep_conflict(self, recording: uuid.UUID, name: str, body: bytes) -> bool:
         """Keep the second version of a chunk beside its journal. True when it is new."""
-        folder = self._folder(recording) / "tracks"
+        folder = self._places(recording).tracks
         path = folder / f"{name}.conflict"
-        with locked(self._folder(recording) / ".lock"):
+        with locked(self._places(recording).folder / ".lock"):
             if path.exists() or len(list(folder.glob("*.conflict"))) >= MAX_CONFLICTS:
                 return False
             write_durably(path, body)
@@ -304,18 +316,21 @@ class IntakeFolder:
 
     # --- inside --------------------------------------------------------------------------------------------
 
-    def _folder(self, recording: uuid.UUID) -> Path:
-        return self.root / "recordings" / str(recording)
-
-    def _log_path(self, recording: uuid.UUID) -> Path:
-        return self._folder(recording) / "records.log"
+    def _places(self, recording: uuid.UUID) -> _Places:
+        """Makes no entry: whoever asks for recordings that do not exist must not push out those that do."""
+        with self._cache_lock:
+            entry = self._cache.get(recording)
+        return _Places(self.root, recording) if entry is None else entry.places
 
     def _entry(self, recording: uuid.UUID) -> _CachedAttempt:
         with self._cache_lock:
-            entry = self._cache.setdefault(recording, _CachedAttempt())
-            self._cache.move_to_end(recording)
-            if len(self._cache) > CACHED_ATTEMPTS:
-                self._cache.popitem(last=False)
+            entry = self._cache.get(recording)
+            if entry is None:
+                entry = self._cache[recording] = _CachedAttempt(_Places(self.root, recording))
+                if len(self._cache) > CACHED_ATTEMPTS:
+                    self._cache.popitem(last=False)
+            else:
+                self._cache.move_to_end(recording)
             return entry
 
 

@@ -105,6 +105,17 @@ def test_a_packet_comes_back_and_a_newer_generation_replaces_it(site: IntakeSite
     assert set(site.folder.packets(packet.recording)) == {1, 2}
 
 
+def test_asking_for_what_does_not_exist_keeps_nothing_in_memory(site: IntakeSite) -> None:
+    packet, _ = site.invite()
+    site.folder.state(packet.recording)
+    known = list(site.folder._cache)
+    for recording in (uuid.uuid4() for _ in range(3)):
+        assert site.folder.packets(recording) == {}
+        assert site.folder.tombstone(recording) is None
+        assert site.folder.recorded_bytes(recording) == 0
+    assert list(site.folder._cache) == known
+
+
 def test_an_older_or_differing_generation_is_refused(site: IntakeSite) -> None:
     packet, _ = site.invite()
     site.reinvite(packet)
