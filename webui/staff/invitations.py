@@ -16,7 +16,9 @@ from appliance.stages.invite import Invitee, invite
 from webui.errors import message_of
 
 MAX_ROWS = 1000
-ADDRESS = re.compile(r"<?([^\s<>,;，；]+@[^\s<>,;，；]+)>?")
+# Comma, semicolon and tab, and the full-width comma and semicolon and the enumeration comma of Chinese.
+SEPARATORS = r",;\t\uff0c\uff1b\u3001"
+ADDRESS = re.compile(rf"<?([^\s<>{SEPARATORS}]+@[^\s<>{SEPARATORS}]+)>?")
 HEADER_WORDS = frozenset({"name", "email", "e-mail", "mail", "姓名", "邮箱", "电子邮箱", "电子邮件"})
 
 
@@ -81,13 +83,13 @@ def send(
 
 
 def _is_heading(line: str) -> bool:
-    return any(part.strip().lower() in HEADER_WORDS for part in re.split(r"[,;\t,;]", line))
+    return any(part.strip().lower() in HEADER_WORDS for part in re.split(rf"[{SEPARATORS}]", line))
 
 
 def _person(line: str) -> Invitee:
     found = ADDRESS.search(line)
     email = found.group(1) if found else ""
     rest = line.replace(found.group(0), " ") if found else line
-    parts = next(csv.reader([re.sub(r"[;\t,;]", ",", rest)]), [])
+    parts = next(csv.reader([re.sub(rf"[{SEPARATORS}]", ",", rest)]), [])
     name = " ".join(part.strip().strip('"') for part in parts if part.strip().strip('"'))
     return Invitee(name, email)

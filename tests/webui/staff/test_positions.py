@@ -119,6 +119,12 @@ def test_a_row_may_be_written_in_many_ways(line: str) -> None:
     assert read_rows(line) == [(line, Invitee("王小明", "ming@example.com"))]
 
 
+@pytest.mark.parametrize("mark", ["\uff0c", "\uff1b", "\u3001", ",", ";", "\t"])
+def test_chinese_marks_separate_too(mark: str) -> None:
+    text = f"姓名{mark}邮箱\n王小明{mark}ming@example.com"
+    assert [person for _, person in read_rows(text)] == [Invitee("王小明", "ming@example.com")]
+
+
 def test_too_many_rows_and_none_are_refused() -> None:
     for text in ("", "\n \n", "\n".join(f"a{n},a{n}@x.test" for n in range(1001))):
         with pytest.raises(InvalidInputError):
