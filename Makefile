@@ -55,6 +55,7 @@ test-long: ## fuzzing, soak and real machines
 .PHONY: test-models
 test-models:
 	@$(BIN)/python -m installer.model_packs build --out "$(CACHE)/models" --cache "$(CACHE)" || [ $$? -eq 3 ]
+	@$(BIN)/python -m installer.model_packs fetch-test-model --cache "$(CACHE)" || [ $$? -eq 3 ]
 
 check: ## format, lint, types, import rules; fastest first
 	@installer/bootstrap.sh development

@@ -125,6 +125,7 @@ development)
     need /usr/lib/postgresql/15/bin/initdb postgresql-15
     need strace strace
     need flite flite
+    need espeak-ng espeak-ng
     need /usr/share/fonts/opentype/noto/NotoSansCJK-Regular.ttc fonts-noto-cjk
     install_missing
     ;;
