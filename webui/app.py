@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import secrets
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 from flask import Flask, Response, g, request
@@ -51,7 +52,8 @@ def base_app(
     app.json.ensure_ascii = False  # type: ignore[attr-defined]  # DefaultJSONProvider has it, its base not
     app.jinja_options = {"trim_blocks": True, "lstrip_blocks": True}
     app.before_request(_number_the_request)
-    app.after_request(lambda response: _secure(response, devices, settings.staff_url.startswith("https:")))
+    headers = _standing_headers(devices, settings.staff_url.startswith("https:"))
+    app.after_request(lambda response: _secure(response, headers))
     app.before_request(_refuse_multipart)
     app.before_request(_refuse_nul)
     auth.install(app)
@@ -89,20 +91,27 @@ def _refuse_nul() -> None:
         raise errors.BadRequestError()
 
 
-def _secure(response: Response, devices: str, https: bool) -> Response:
-    headers = response.headers
-    headers.setdefault("Content-Security-Policy", CONTENT_SECURITY_POLICY)
-    headers.setdefault("Permissions-Policy", devices)
-    headers.setdefault("X-Content-Type-Options", "nosniff")
-    headers.setdefault("Referrer-Policy", "same-origin")
-    headers.setdefault("Cross-Origin-Opener-Policy", "same-origin")
-    headers.setdefault("Cross-Origin-Resource-Policy", "same-origin")
-    headers.setdefault("Cache-Control", "no-store")
-    headers["X-Request-ID"] = g.get("request_id", "")
-    if https:
-        headers.setdefault("Strict-Transport-Security", "max-age=31536000")
+def _standing_headers(devices: str, https: bool) -> dict[str, str]:
+    """What every answer carries unless its view says otherwise."""
+    headers = {
+        "Content-Security-Policy": CONTENT_SECURITY_POLICY,
+        "Permissions-Policy": devices,
+        "X-Content-Type-Options": "nosniff",
+        "Referrer-Policy": "same-origin",
+        "Cross-Origin-Opener-Policy": "same-origin",
+        "Cross-Origin-Resource-Policy": "same-origin",
+        "Cache-Control": "no-store",
+    }
+    return {**headers, "Strict-Transport-Security": "max-age=31536000"} if https else headers
+
+
+def _secure(response: Response, standing: Mapping[str, str]) -> Response:
+    # One look at what the view has set: Headers.setdefault would search the whole list for each name.
+    stated = {name.lower() for name, _ in response.headers}
+    response.headers.extend({name: text for name, text in standing.items() if name.lower() not in stated})
+    response.headers["X-Request-ID"] = g.get("request_id", "")
     started = g.get("started")
-    if started is not None:
+    if started is not None and logger.isEnabledFor(logging.INFO):
         logger.info(
             "%s %s %s %d ms",
             g.get("request_id", ""),
