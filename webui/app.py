@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any, TypeVar
 
 from flask import Flask, Response, g, request
 from werkzeug.middleware.proxy_fix import ProxyFix
@@ -27,6 +28,15 @@ CONTENT_SECURITY_POLICY = (
 )
 
 
+View = TypeVar("View", bound=Callable[..., Any])
+
+
+class _App(Flask):
+    def ensure_sync(self, func: View) -> View:
+        """No view or hook of ours is a coroutine, so none is looked at for it at each request."""
+        return func
+
+
 def base_app(
     name: str,
     settings: Settings,
@@ -41,7 +51,7 @@ def base_app(
     `max_body` is the largest request body in bytes.
     Call `auth.check_every_endpoint(app)` when all routes are in place.
     """
-    app = Flask(name, static_folder=None, template_folder=str(HERE / "templates"))
+    app = _App(name, static_folder=None, template_folder=str(HERE / "templates"))
     app.extensions["fupan_settings"] = settings
     _believe_proxies(app, settings.trusted_proxies)
     app.config.update(
