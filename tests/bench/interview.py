@@ -52,10 +52,11 @@ def source() -> Path:
     return real if real.exists() else DEMO
 
 
-def encode(path: Path) -> Clip:
-    """The clip as VP8 and Opus of the room's size and bit rate, by libvpx in real time."""
+def encode(path: Path, video_bits: int = VIDEO_BITS) -> Clip:
+    """The clip as VP8 and Opus of the room's size and bit rate (bit/s), by libvpx in real time."""
     sink = av.open(io.BytesIO(), "w", format="webm")
     video, sound = _streams(sink)
+    video.bit_rate = video_bits
     resampler = av.AudioResampler("flt", "mono", 48000, 960)
     packets = []
     pictures = heard = 0
