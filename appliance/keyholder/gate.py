@@ -19,9 +19,9 @@ from sqlalchemy import Connection, func, select
 from appliance.audit.log import Action
 from appliance.config import Settings
 from appliance.database import transaction
-from appliance.domain import RecordingState
+from appliance.domain import AnalysisState, RecordingState
 from appliance.errors import KeyRefusedError
-from appliance.tables import attempt, audit_event, browser_key, position, recording, replay_view
+from appliance.tables import analysis, attempt, audit_event, browser_key, position, recording, replay_view
 
 # However far ahead an event says it expires, it opens nothing later than this.
 LONGEST_USE = dt.timedelta(hours=12)
@@ -63,7 +63,6 @@ class Use:
     unit: str
     expires: dt.datetime
     department: uuid.UUID
-    sealed: bool
     browser_keys: frozenset[bytes]
 
 
@@ -148,6 +147,14 @@ def _expiry(
     return min(lease, latest)
 
 
+def _require_running(purpose: str, recording_state: str | None, analysis_state: str | None) -> None:
+    """A job's event ends with the job: at the seal, or when the analysis is done, failed or withdrawn."""
+    if purpose == "seal" and recording_state != RecordingState.SEALING:
+        raise _refused("the recording is not being sealed")
+    if purpose == "analyse" and analysis_state != AnalysisState.RUNNING:
+        raise _refused("the recording is not being analysed")
+
+
 def _use(
     tx: Connection,
     event_hash: bytes,
@@ -158,14 +165,16 @@ def _use(
     expires: dt.datetime,
 ) -> Use:
     about = tx.execute(
-        select(position.c.department_id, recording.c.state)
+        select(position.c.department_id, recording.c.state, analysis.c.state.label("analysis"))
         .select_from(attempt)
         .join(position, position.c.id == attempt.c.position_id)
         .outerjoin(recording, recording.c.id == attempt.c.id)
+        .outerjoin(analysis, analysis.c.recording_id == attempt.c.id)
         .where(attempt.c.id == recording_id)
     ).one_or_none()
     if about is None:
         raise _refused("there is no such recording")
+    _require_running(purpose, about.state, about.analysis)
     pinned = tx.scalars(select(browser_key.c.public_key).where(browser_key.c.attempt_id == recording_id))
     return Use(
         event_id,
@@ -175,7 +184,6 @@ def _use(
         unit,
         expires,
         about.department_id,
-        about.state == RecordingState.SEALED,
         frozenset(bytes(key) for key in pinned),
     )
 

@@ -17,7 +17,7 @@ from appliance.errors import DatabaseDownError
 from appliance.tables import account, department, metadata
 from tests.support import postgres
 
-NEWEST = "0003"
+NEWEST = "0004"
 
 
 def test_migrations_make_exactly_the_tables_in_the_code(settings: Settings) -> None:
@@ -104,6 +104,7 @@ def test_preparing_again_keeps_the_data_and_sets_the_passwords(
         ("worker", "SELECT * FROM session"),
         ("worker", "SELECT * FROM audit_event"),
         ("keyholder", "SELECT * FROM candidate"),
+        ("keyholder", "SELECT figures FROM analysis"),
         ("keyholder", "UPDATE recording SET state = 'sealed'"),
         ("keyholder", "SELECT audit_append('{}')"),
         ("auditor", "SELECT * FROM account"),

@@ -298,14 +298,6 @@ def test_an_opening_that_does_not_prove_itself_gets_a_reason_and_the_others_thei
     assert keyholder.epoch_keys(recording, event.id, "seal", [elsewhere]) == [EpochProblem("foreign")]
 
 
-def test_a_sealed_recording_opens_no_epoch(settings: Settings, keyholder: Keyholder) -> None:
-    sealed = factory.make_attempt(settings, factory.make_department(settings), state="sealed")
-    candidate = Candidate(settings, keyholder, sealed)
-    event = factory.worker_event(settings, sealed, "seal")
-    with pytest.raises(KeyRefusedError):
-        keyholder.epoch_keys(sealed, event.id, "seal", [candidate.opening()[0]])
-
-
 # Nobody there ----------------------------------------------------------------------------------------
 
 

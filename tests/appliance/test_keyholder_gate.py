@@ -42,7 +42,10 @@ def department(settings: Settings) -> uuid.UUID:
 
 @pytest.fixture
 def recording(settings: Settings, department: uuid.UUID) -> uuid.UUID:
-    return factory.make_attempt(settings, department)
+    """One that is being sealed and analysed, so that nothing but the event decides."""
+    made = factory.make_attempt(settings, department, state="sealing")
+    factory.set_analysis(settings, made, "running")
+    return made
 
 
 @pytest.fixture
@@ -97,12 +100,51 @@ def test_a_live_event_opens_the_files_of_its_recording_only(
 ) -> None:
     event = factory.worker_event(settings, recording, "analyse")
     assert len(keyholder.file_keys(recording, event.id, "analyse", [header])[0]) == 32
-    other = factory.make_attempt(settings, department)
+    other = factory.make_attempt(settings, department, state="sealing")
     seal = factory.worker_event(settings, other, "seal")
     keyholder.create_recording_key(other, department, 2026, seal.id)
     ((foreign, _),) = keyholder.new_file_keys(other, seal.id, "seal", [("track", "camera")])
     with pytest.raises(KeyRefusedError):
         keyholder.file_keys(recording, event.id, "analyse", [header, foreign])
+
+
+@pytest.mark.parametrize("state", ["collecting", "sealed", "failed"])
+def test_a_seal_event_opens_nothing_unless_the_recording_is_being_sealed(
+    settings: Settings, keyholder: Keyholder, recording: uuid.UUID, department: uuid.UUID, header: bytes,
+    state: str,
+) -> None:  # fmt: skip
+    event = factory.worker_event(settings, recording, "seal")
+    asked: list[Callable[[], object]] = [
+        lambda: keyholder.create_recording_key(recording, department, 2026, event.id),
+        lambda: keyholder.file_keys(recording, event.id, "seal", [header]),
+        lambda: keyholder.new_file_keys(recording, event.id, "seal", [("track", "camera")]),
+        lambda: keyholder.epoch_keys(recording, event.id, "seal", []),
+    ]
+    for ask in asked:
+        ask()
+    factory.set_state(settings, recording, state)
+    for ask in asked:
+        with pytest.raises(KeyRefusedError) as caught:
+            ask()
+        assert caught.value.params["reason"] == "the recording is not being sealed"
+
+
+@pytest.mark.parametrize("state", ["queued", "done", "failed", "skipped", "cancelled"])
+def test_an_analyse_event_opens_nothing_unless_the_analysis_runs(
+    settings: Settings, keyholder: Keyholder, recording: uuid.UUID, header: bytes, state: str
+) -> None:
+    event = factory.worker_event(settings, recording, "analyse")
+    asked: list[Callable[[], object]] = [
+        lambda: keyholder.file_keys(recording, event.id, "analyse", [header]),
+        lambda: keyholder.new_file_keys(recording, event.id, "analyse", [("document", "report")]),
+    ]
+    for ask in asked:
+        ask()
+    factory.set_analysis(settings, recording, state)
+    for ask in asked:
+        with pytest.raises(KeyRefusedError) as caught:
+            ask()
+        assert caught.value.params["reason"] == "the recording is not being analysed"
 
 
 def test_an_event_counts_only_once_it_is_committed(

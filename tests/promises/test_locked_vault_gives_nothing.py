@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import uuid
 from collections.abc import Callable
 
@@ -36,16 +37,25 @@ def test_every_key_is_refused_while_locked(
     made = site.sealed(list(recorded()))
     vault, locked = Vault(site.settings.vault_folder), Keyholder(site.settings)
     header = vault.header_of(made, "track", "camera").raw
-    opening = _opening(site, made)
-    sealing = factory.worker_event(site.settings, made, "seal").id
+    waits = site.finished(list(recorded()))  # its seal may begin: nothing but the lock is in its way
+    opening, year = _opening(site, waits), dt.datetime.now(dt.UTC).year
+    sealing = factory.worker_event(site.settings, waits, "seal").id
+    factory.set_analysis(site.settings, made, "running")
+    analysing = factory.worker_event(site.settings, made, "analyse").id
     view = replay.open_view(site.settings, site.recruiter, made)
+    keys: list[Callable[[], object]] = [
+        lambda: locked.create_recording_key(waits, site.department, year, sealing),
+        lambda: locked.new_file_keys(waits, sealing, "seal", [("track", "camera")]),
+        lambda: locked.epoch_keys(waits, sealing, "seal", [opening]),
+        lambda: locked.file_keys(made, analysing, "analyse", [header]),
+        lambda: locked.new_file_keys(made, analysing, "analyse", [("document", "report")]),
+        lambda: locked.file_keys(made, view.id, "replay", [header]),
+    ]
+    for ask in keys:
+        assert ask()  # the negative control
     locked.lock()
     asked: list[Callable[[], object]] = [
-        lambda: locked.create_recording_key(made, site.department, 2026, sealing),
-        lambda: locked.file_keys(made, sealing, "seal", [header]),
-        lambda: locked.file_keys(made, view.id, "replay", [header]),
-        lambda: locked.new_file_keys(made, sealing, "seal", [("track", "camera")]),
-        lambda: locked.epoch_keys(made, sealing, "seal", [opening]),
+        *keys,
         lambda: replay.open_view(site.settings, site.recruiter, made),
         lambda: replay.open_track(site.settings, view, "camera"),
         lambda: replay.document(site.settings, view, "timeline"),

@@ -149,6 +149,7 @@ class Desk:
     def analysed(self, made: uuid.UUID, contents: dict[str, Any] | None = None) -> None:
         """Sealed documents as an analysis leaves them."""
         contents = contents or CONTENTS
+        factory.set_analysis(self.settings, made, "running")
         event = factory.worker_event(self.settings, made, "analyse")
         names = [("document", name) for name in contents]
         keys = self.keyholder.new_file_keys(made, event.id, "analyse", names)

@@ -7,7 +7,8 @@ import itertools
 import uuid
 from typing import Any
 
-from sqlalchemy import insert
+from sqlalchemy import insert, update
+from sqlalchemy.dialects.postgresql import insert as upsert
 
 from appliance.audit import log
 from appliance.audit.log import Action, Actor, AuditEvent
@@ -16,6 +17,7 @@ from appliance.database import transaction
 from appliance.domain import Role, User
 from appliance.tables import (
     account,
+    analysis,
     attempt,
     browser_key,
     candidate,
@@ -101,6 +103,22 @@ def pin_browser_key(settings: Settings, attempt_id: uuid.UUID, public: bytes, ge
     with transaction("worker", settings) as tx:
         tx.execute(
             insert(browser_key).values(attempt_id=attempt_id, generation=generation, public_key=public)
+        )
+
+
+def set_state(settings: Settings, recording_id: uuid.UUID, state: str) -> None:
+    """Put a recording into a state, as the job that leads there does."""
+    with transaction("worker", settings) as tx:
+        tx.execute(update(recording).where(recording.c.id == recording_id).values(state=state))
+
+
+def set_analysis(settings: Settings, recording_id: uuid.UUID, state: str) -> None:
+    """Put a recording's analysis into a state; the first time its row is made."""
+    with transaction("worker", settings) as tx:
+        tx.execute(
+            upsert(analysis)
+            .values(recording_id=recording_id, state=state)
+            .on_conflict_do_update(index_elements=["recording_id"], set_={"state": state})
         )
 
 

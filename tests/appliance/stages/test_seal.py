@@ -341,6 +341,7 @@ def test_openings_beyond_the_packets_limit_get_no_key(site: Site, browser: Candi
     site.record(browser, list(recorded(2.0)))
     transport = transport_of(site.settings)
     site.pull()
+    factory.set_state(site.settings, browser.recording, "sealing")
     event = factory.worker_event(site.settings, browser.recording, "seal")
     states = journal_states(transport, browser.recording)
     Keyholder(site.settings).create_recording_key(browser.recording, site.department, 2026, event.id)
