@@ -7,7 +7,7 @@ import uuid
 import click
 
 from appliance.cli import site_settings
-from appliance.errors import ConfigurationError
+from appliance.errors import ConflictError
 
 
 @click.command(short_help="A one-time sign-in link for an account.")
@@ -24,7 +24,9 @@ def link(username: str) -> None:
 
 
 @click.command(short_help="A candidate's link to record oneself.")
-@click.option("--position", type=click.UUID, help="The position to apply to. Default: the newest open one.")
+@click.option(
+    "--position", type=click.UUID, help="The position to apply to. Default: the one for trying out."
+)
 @click.option("--name", default="", help="The candidate's name as pages show it.")
 def invite(position: uuid.UUID | None, name: str) -> None:
     """Print a candidate's link, to record yourself with your own camera.
@@ -36,7 +38,10 @@ def invite(position: uuid.UUID | None, name: str) -> None:
 
     found = people.self_invitation(site_settings(), position, name)
     if found is None:
-        raise ConfigurationError(what="there is no open position; make one on the staff pages")
+        raise ConflictError(
+            "The position for trying out is closed or gone. Name another with --position; "
+            "its id is in the address of its page."
+        )
     click.echo(found)
 
 

@@ -18,7 +18,7 @@ from appliance.config import Settings
 from appliance.database import transaction
 from appliance.domain import AttemptState, Competency, Question, Role, User
 from appliance.embedded.demo_browser import DemoBrowser
-from appliance.embedded.people import DEPARTMENT, INTERVIEWER, terminal_user
+from appliance.embedded.people import DEPARTMENT, INTERVIEWER, TRY_OUT, terminal_user
 from appliance.people import accounts, assignments
 from appliance.people.directory import LocalDirectory
 from appliance.stages import invite
@@ -128,7 +128,7 @@ def _own_position(language: str) -> PositionForm:
             Question(2, "请举一个您解决过的难题，说明您怎么做、结果如何。", 20, 120, "", "problems"),
         ]
         model = [Competency("expression", "表达", 40), Competency("problems", "解决问题", 60)]
-        return PositionForm("体验面试", language, asked, model)
+        return PositionForm(TRY_OUT[0], language, asked, model)
     asked = [
         Question(1, "Please introduce yourself in a sentence or two.", 10, 60, "", "expression"),
         Question(
@@ -141,4 +141,4 @@ def _own_position(language: str) -> PositionForm:
         ),
     ]
     model = [Competency("expression", "Expression", 40), Competency("problems", "Problem solving", 60)]
-    return PositionForm("Try an interview", language, asked, model)
+    return PositionForm(TRY_OUT[1], language, asked, model)

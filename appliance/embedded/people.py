@@ -33,6 +33,7 @@ FIRST = {
     "system": (Role.SYSTEM_ADMIN, "系统管理员", "System administrator"),
 }
 DEPARTMENT = ("客户服务部", "Customer service")
+TRY_OUT = ("体验面试", "Try an interview")
 SELF = ("我自己", "Myself")
 SELF_DAYS = 7
 
@@ -52,7 +53,7 @@ def ensure_first_accounts(settings: Settings) -> None:
                 in_chinese if chinese else in_english,
                 role,
                 department_id if role is Role.DEPARTMENT_HEAD else None,
-                locale=settings.language,
+                locale="",  # the browser's language, until the person chooses
             )
 
 
@@ -84,11 +85,12 @@ def terminal_user(settings: Settings, username: str = RECRUITER) -> User:
 
 
 def self_invitation(settings: Settings, position_id: uuid.UUID | None = None, name: str = "") -> str | None:
-    """A candidate's link for whoever sits here: to the given position, else to the newest open one.
+    """A candidate's link for whoever sits here: to the given position, else to the one for trying out. Never
+    to another by itself, since whoever hires for that would find a candidate there who is none.
 
     One of theirs that nobody began gets the link, so repeating this makes no second one; a further link
     would end the running one of an interview that was begun, so then there is a fresh attempt. None when
-    there is no open position.
+    no position is given and the one for trying out is closed or gone.
     """
     user = terminal_user(settings)
     deadline = dt.datetime.now(dt.UTC) + dt.timedelta(days=SELF_DAYS)
@@ -97,9 +99,13 @@ def self_invitation(settings: Settings, position_id: uuid.UUID | None = None, na
     whose = hashlib.sha256(shown.encode()).hexdigest()[:8]
     mailbox = f"myself+{whose}"
     with transaction("staff", settings) as tx:
-        open_positions = select(position.c.id).where(position.c.closed_at.is_(None))
         if position_id is None:
-            position_id = tx.scalar(open_positions.order_by(position.c.created_at.desc()).limit(1))
+            position_id = tx.scalar(
+                select(position.c.id)
+                .where(position.c.title.in_(TRY_OUT), position.c.closed_at.is_(None))
+                .order_by(position.c.created_at)
+                .limit(1)
+            )
         if position_id is None:
             return None
         attempt_id = tx.scalar(

@@ -7,15 +7,17 @@ import uuid
 from typing import Any
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import func, select, update
 
+from appliance.config import Settings
 from appliance.database import transaction
 from appliance.domain import Role
 from appliance.embedded import demo, people
 from appliance.embedded.demo_browser import DemoBrowser, IntakeRefusedError
-from appliance.tables import attempt
+from appliance.tables import attempt, position
 from tests.support import factory
 from tests.support.site import Site
+from webui import i18n
 
 
 @pytest.fixture
@@ -64,10 +66,10 @@ def test_an_interrupted_demo_is_finished_by_the_next_start(
 
 
 def test_a_link_to_oneself_leaves_a_begun_interview_alone(embedded: Site) -> None:
-    position = embedded.position()
+    where = embedded.position()
 
     def own() -> uuid.UUID:
-        link = people.self_invitation(embedded.settings, position)
+        link = people.self_invitation(embedded.settings, where)
         assert link is not None
         return uuid.UUID(link.rsplit("/", 1)[1].split("#")[0])
 
@@ -82,3 +84,23 @@ def test_a_link_to_oneself_leaves_a_begun_interview_alone(embedded: Site) -> Non
         assert embedded.row(attempt, first).generation == generation
         assert own() == second
         first = second
+
+
+def test_a_link_to_oneself_stays_with_the_position_for_trying_out(embedded: Site) -> None:
+    demo.put_in(embedded.settings)
+    embedded.position()  # somebody hires meanwhile; this one is the newest
+    link = people.self_invitation(embedded.settings)
+    assert link is not None
+    made = uuid.UUID(link.rsplit("/", 1)[1].split("#")[0])
+    assert embedded.row(attempt, made).snapshot["title"] in people.TRY_OUT
+    with transaction("staff", embedded.settings) as tx:
+        tx.execute(update(position).where(position.c.title.in_(people.TRY_OUT)).values(closed_at=func.now()))
+        before = tx.scalar(select(func.count()).select_from(attempt))
+    assert people.self_invitation(embedded.settings) is None
+    with transaction("staff", embedded.settings) as tx:
+        assert tx.scalar(select(func.count()).select_from(attempt)) == before
+
+
+def test_the_first_accounts_have_no_language_of_their_own(settings: Settings) -> None:
+    people.ensure_first_accounts(settings)
+    assert i18n.locale_of(people.terminal_user(settings).locale) is None
