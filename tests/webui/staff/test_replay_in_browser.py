@@ -172,3 +172,22 @@ def test_without_scripts_the_picture_is_there(desk: Desk) -> None:
         page = plain.new_page()
         page.goto(view)
         assert page.locator("video[controls]").count() == 1
+
+
+# Each group of signals beside its panel: its share of the panel's width. The panel must not scroll sideways.
+GROUP_WIDTHS = """(list) => [...list.children].map(
+  (group) => group.getBoundingClientRect().width / list.clientWidth)"""
+
+
+@pytest.mark.parametrize("width", [360, 1280])
+@pytest.mark.parametrize("lang", ["en", "zh"])
+def test_evidence_lies_below_one_another_over_the_panels_width(desk: Desk, width: int, lang: str) -> None:
+    view = open_view(desk)
+    with at_the_desk(desk) as browser:
+        page = browser.replay(view, width=width, lang=lang)
+        page.click("#tab-evidence")
+        evidence = page.locator(".evidence-list")
+        assert evidence.locator("details").count() >= 2
+        shares = evidence.evaluate(GROUP_WIDTHS)
+        assert min(shares) >= 0.6, shares
+        assert evidence.evaluate("(list) => list.scrollWidth <= list.clientWidth")
