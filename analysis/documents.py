@@ -41,11 +41,11 @@ def canonical(value: object) -> bytes:
 
 def write_document(output: Output, document: dict[str, Any]) -> int:
     """Seal `document` and return its plaintext size in bytes. Raises OutputError."""
-    data = canonical(document)
     try:
+        data = canonical(document)
         with SealedWriter(output.fd, output.header, output.key, head_budget=0) as writer:
             writer.write(data)
-    except (VaultError, OSError, ValueError) as error:
+    except (VaultError, OSError, ValueError, TypeError, OverflowError, RecursionError) as error:
         raise OutputError("a document could not be written", error) from error
     return len(data)
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-import math
+import re
 from collections.abc import Iterable
 from typing import Any
 
 from storage.stream import EpochReader
 
-from .timeline import Timeline
+from .documents import LARGEST_DOCUMENT, canonical
+from .timeline import LARGEST_CLOCK_MS, Timeline
 
 KINDS = {
     *("question_shown", "answer_started", "answer_ended", "mark", "typed"),
@@ -17,6 +18,10 @@ KINDS = {
 }
 MOST_EVENTS = 100_000
 LONGEST_TEXT = 20_000
+LONGEST_NAME = 100
+MOST_DETAILS = 50
+LARGEST_TOTAL = LARGEST_DOCUMENT // 2  # bytes of all events; the rest of the timeline needs room too
+_HALF_CHARACTER = re.compile("[\ud800-\udfff]")
 
 
 def read_events(readers: Iterable[EpochReader], timeline: Timeline) -> tuple[list[dict[str, Any]], int]:
@@ -25,13 +30,14 @@ def read_events(readers: Iterable[EpochReader], timeline: Timeline) -> tuple[lis
     Each has `at_ms` on the recording clock, `wall` and `kind`, and its own details as they came.
     """
     events: list[dict[str, Any]] = []
-    refused = 0
+    refused, room = 0, LARGEST_TOTAL
     for reader in readers:
         page = reader.opening.clock.page_load
         for _n, plaintext in reader.iter_chunks():
             for raw in _list_of(plaintext):
-                event = _understood(raw)
-                if event is None or len(events) >= MOST_EVENTS:
+                event = sound_event(raw)
+                room -= len(canonical(event)) if event else 0
+                if event is None or room < 0 or len(events) >= MOST_EVENTS:
                     refused += 1
                     continue
                 monotonic = event.pop("t")
@@ -48,18 +54,38 @@ def _list_of(plaintext: bytes) -> list[Any]:
     return raw if isinstance(raw, list) else [None]
 
 
-def _understood(raw: Any) -> dict[str, Any] | None:
-    """A copy with plain values only, or None."""
-    if not isinstance(raw, dict) or raw.get("kind") not in KINDS:
+def sound_event(raw: Any) -> dict[str, Any] | None:
+    """What a stranger's browser sent as an event, as plain values that any JSON can hold; None if it is none.
+
+    `kind` is one of KINDS, `t` and `wall` are moments that a browser's clock can show. Of its details a
+    nested one is left out, text is cut and made encodable; a number that cannot be one refuses the event.
+    """
+    if not isinstance(raw, dict) or not isinstance(raw.get("kind"), str) or raw["kind"] not in KINDS:
         return None
-    times = (raw.get("t"), raw.get("wall"))
-    if not all(isinstance(t, int | float) and math.isfinite(t) for t in times):
+    if len(raw) > MOST_DETAILS or not all(_is_sound_number(raw.get(time)) for time in ("t", "wall")):
         return None
-    return {
-        str(key): value[:LONGEST_TEXT] if isinstance(value, str) else value
-        for key, value in raw.items()
-        if key != "at_ms" and (value is None or isinstance(value, str | int | float | bool))
-    }
+    event: dict[str, Any] = {}
+    for key, value in raw.items():
+        if value is None or isinstance(value, bool) or _is_sound_number(value):
+            event[_sound_text(key, LONGEST_NAME)] = value
+        elif isinstance(value, str):
+            event[_sound_text(key, LONGEST_NAME)] = _sound_text(value, LONGEST_TEXT)
+        elif isinstance(value, int | float):
+            return None
+    event.pop("at_ms", None)
+    return event
+
+
+def _is_sound_number(value: Any) -> bool:
+    """Whether a number means the same to every reader; NaN compares false, and no integer is too large to."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return -LARGEST_CLOCK_MS <= value <= LARGEST_CLOCK_MS
+
+
+def _sound_text(text: str, longest: int) -> str:
+    """JSON may spell half a character (a lone surrogate), which no UTF-8 can hold."""
+    return _HALF_CHARACTER.sub("\ufffd", text[:longest])
 
 
 def answers(events: list[dict[str, Any]], end_ms: int) -> list[dict[str, int]]:

@@ -12,6 +12,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 LONGEST_PAUSE_MS = 10_000.0
+# The last moment that a browser's Date can hold; up to here sums and differences are good to 2 ms.
+LARGEST_CLOCK_MS = 8.64e15
 
 
 @dataclass(frozen=True)
