@@ -17,13 +17,25 @@ from __future__ import annotations
 
 import base64
 import enum
+import hashlib
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from appliance.errors import FupanError
 from appliance.packet import from_timestamp
+
+CHECKS = ("browser", "camera", "microphone", "network", "screen")
+CHECK_RESULTS = ("ok", "warn", "fail", "skipped")
+STATE_EVENTS = ("question_opened", "question_closed", "chunk_conflict")
+MAX_SEQ = 10**9
+FIRST_YEAR, LAST_YEAR = 1970, 9000  # within these a time can be shown in every time zone
+
+
+class NoRecordError(ValueError):
+    """A line of records.log that is no record."""
 
 
 class RecordKind(enum.StrEnum):
@@ -49,6 +61,25 @@ class IntakeRecord:
         return {"seq": self.seq, "at": self.at, "kind": str(self.kind), "body": self.body}
 
 
+def parse_record(line: bytes) -> IntakeRecord:
+    """The record in one line. Raises NoRecordError."""
+    try:
+        values = json.loads(line)
+        record = IntakeRecord(values["seq"], values["at"], RecordKind(values["kind"]), values["body"])
+        year = from_timestamp(record.at).year
+    except (FupanError, ValueError, LookupError, TypeError, ArithmeticError, RecursionError) as error:
+        raise NoRecordError from error
+    counted = type(record.seq) is int and 1 <= record.seq <= MAX_SEQ
+    if not counted or not FIRST_YEAR <= year <= LAST_YEAR or not isinstance(record.body, dict):
+        raise NoRecordError
+    return record
+
+
+def statement_digest(text: str) -> str:
+    """Hex SHA-256 of a signed statement's text: the text, since it can bear more than one signature."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
 @dataclass(frozen=True)
 class Binding:
     """A browser that pressed Begin under one generation of the packet; `at` by intake's clock."""
@@ -68,6 +99,8 @@ class AttemptState:
     rebind_generations: set[int] = field(default_factory=set)
     checked: bool = False
     consent: dict[str, bool] = field(default_factory=dict)
+    consent_statements: set[str] = field(default_factory=set)
+    newest_consent: str = ""
     opened: int = 0
     closed: int = 0
     finish_statement: str = ""
@@ -111,11 +144,15 @@ class AttemptState:
         self.checked = True
 
     def _consent(self, record: IntakeRecord) -> None:
-        choices = json.loads(record.body["statement"])["choices"]
+        text = record.body["statement"]
+        choices = json.loads(text)["choices"]
         self.consent.update({purpose: bool(granted) for purpose, granted in choices.items()})
+        self.newest_consent = statement_digest(text)
+        self.consent_statements.add(self.newest_consent)
 
     def _consent_withdrawn(self, record: IntakeRecord) -> None:
         self.consent[json.loads(record.body["statement"])["purpose"]] = False
+        self.newest_consent = ""
 
     def _state(self, record: IntakeRecord) -> None:
         if record.body["event"] == "question_opened":

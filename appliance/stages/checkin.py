@@ -30,11 +30,8 @@ from appliance.intake_session import (
     utf8,
     verify_browser_signature,
 )
-from appliance.intake_state import AttemptState, RecordKind
+from appliance.intake_state import CHECK_RESULTS, CHECKS, AttemptState, RecordKind, statement_digest
 from appliance.packet import Packet, secret_digest
-
-CHECKS = ("browser", "camera", "microphone", "network", "screen")
-CHECK_RESULTS = ("ok", "warn", "fail", "skipped")
 
 
 @dataclass(frozen=True)
@@ -144,7 +141,8 @@ def consent(folder: IntakeFolder, session: IntakeSession, request: dict[str, Any
     """Store a signed consent receipt; being recorded must be agreed to, analysis may be declined.
 
     The statement is {"type": "consent", "version": 1, recording, generation, language, choices:
-    {purpose: bool}, texts: {purpose: hex SHA-256 of the text shown}, at}.
+    {purpose: bool}, texts: {purpose: hex SHA-256 of the text shown}, at}. Each counts once: sent again it is
+    the same consent while it is the newest, and refused once another word has followed it.
     """
     session.require_open()
     statement = signed_statement(session, request, "consent")
@@ -161,8 +159,14 @@ def consent(folder: IntakeFolder, session: IntakeSession, request: dict[str, Any
     if texts != hashes:
         raise BadRequestFieldError(what="texts")
 
-    def body(state: AttemptState) -> dict[str, Any]:
+    digest = statement_digest(request["statement"])
+
+    def body(state: AttemptState) -> dict[str, Any] | None:
         session.require_current(state)
+        if digest == state.newest_consent:
+            return None
+        if digest in state.consent_statements:
+            raise BadRequestFieldError(what="statement")
         return _receipt(session, request, address)
 
     folder.append(session.recording, RecordKind.CONSENT, body)

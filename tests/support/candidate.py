@@ -107,6 +107,9 @@ class Candidate:
         return {"statement": text, "signature": b64(sign_by_browser(self.key, text.encode()))}
 
     def consent(self, analysis: bool = True, **changes: Any) -> tuple[int, dict[str, Any]]:
+        return self.api("POST", "/consent", json=self.signed_consent(analysis, **changes))
+
+    def signed_consent(self, analysis: bool = True, **changes: Any) -> dict[str, str]:
         texts = self.packet["consent_texts"]["en"]
         choices = {"record": True, "analysis": analysis}
         if self.packet["policy"]["analysis"] == "off":
@@ -118,7 +121,7 @@ class Candidate:
             "at": "2026-11-21T06:00:00.000Z",
             **changes,
         }
-        return self.api("POST", "/consent", json=self.signed("consent", **statement))
+        return self.signed("consent", **statement)
 
     def withdraw(self) -> tuple[int, dict[str, Any]]:
         statement = {"purpose": "analysis", "at": "2026-11-21T07:00:00.000Z"}

@@ -176,3 +176,22 @@ def test_one_epoch_id_on_two_tracks_is_two_epochs(begun: Begun) -> None:
         assert candidate.put(epoch, epoch.chunk(b"x"))[0] == 201
         assert candidate.put(epoch, epoch.end())[0] == 201
     assert candidate.finish(camera, events)[0] == 200
+
+
+def test_a_consent_that_was_sent_before_brings_nothing_back(begun: Begun, site: IntakeSite) -> None:
+    candidate = begun(consent=False)
+    statement = candidate.signed_consent()
+    for _ in range(2):  # an answer that was lost is asked for again
+        assert candidate.api("POST", "/consent", json=statement)[0] == 200
+    assert len(site.folder.records(candidate.recording)) == 2
+    assert candidate.withdraw()[0] == 200
+    again = base64.b64encode(sign_by_browser(candidate.key, statement["statement"].encode())).decode()
+    for signature in (statement["signature"], again):
+        assert answer(candidate.api("POST", "/consent", json={**statement, "signature": signature})) == (
+            422,
+            "bad_field",
+        )
+    assert candidate.api("GET", "/state")[1]["consent"] == {"record": True, "analysis": False}
+    assert candidate.consent(at="2026-11-21T08:00:00.000Z")[0] == 200
+    assert candidate.api("POST", "/consent", json=statement)[0] == 422
+    assert candidate.api("GET", "/state")[1]["consent"]["analysis"] is True
