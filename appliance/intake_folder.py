@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import base64
 import json
+import logging
 import os
 import shutil
 import threading
@@ -32,9 +33,11 @@ from appliance.intake_errors import (
     RecordsTooLargeError,
     TooManyRecordsError,
 )
-from appliance.intake_state import AttemptState, IntakeRecord, RecordKind
+from appliance.intake_state import AttemptState, IntakeRecord, NoRecordError, RecordKind, parse_record
 from appliance.packet import Packet, PacketError, canonical, open_envelope, parse_packet, to_timestamp
 from storage.vault import Journal, Opening
+
+logger = logging.getLogger(__name__)
 
 # An interview leaves some hundred records of under 1 KB; a consent holds up to 64 KB of signed text.
 MAX_RECORDS = 5000
@@ -179,19 +182,31 @@ class IntakeFolder:
 
     def recordings(self, changed_since: float = 0.0) -> list[uuid.UUID]:
         """Every recording that has left a record since then (seconds since 1970), in no promised order."""
-        return [
-            uuid.UUID(path.parent.name)
-            for path in (self.root / "recordings").glob("*/records.log")
-            if path.stat().st_mtime >= changed_since
-        ]
+        logs = (self.root / "recordings").glob("*/records.log")
+        known = [(_recording_named(path.parent.name), path) for path in logs]
+        return [name for name, path in known if name is not None and _changed(path) >= changed_since]
 
     def records(self, recording: uuid.UUID, after: int = 0) -> list[IntakeRecord]:
-        """Records with seq > after, in order. A torn last line is not a record yet."""
+        """Records with seq > after, in order. A torn last line is not a record yet; a whole one that is no
+        record is passed over, so that it holds up none of the others."""
         try:
             raw = self._places(recording).log.read_bytes()
         except FileNotFoundError:
             return []
-        return [record for record in _parse_lines(raw)[0] if record.seq > after]
+        records: list[IntakeRecord] = []
+        no_records = 0
+        for line in raw[: raw.rfind(b"\n") + 1].splitlines():
+            try:
+                record = parse_record(line)
+            except NoRecordError:
+                no_records += 1
+                continue
+            if record.seq > after:
+                records.append(record)
+                after = record.seq
+        if no_records:
+            logger.warning("recording %s: %d lines are no records", recording, no_records)
+        return records
 
     def state(self, recording: uuid.UUID) -> AttemptState:
         """What the records add up to now. The object is shared and only grows: read it, do not change it."""
@@ -341,8 +356,21 @@ _ALWAYS_TAKEN = (RecordKind.FINISH, RecordKind.CONSENT_WITHDRAWN)
 def _parse_lines(raw: bytes) -> tuple[list[IntakeRecord], int]:
     """Whole lines of a log and how many bytes they take."""
     end = raw.rfind(b"\n") + 1
-    records = []
-    for line in raw[:end].splitlines():
-        values = json.loads(line)
-        records.append(IntakeRecord(values["seq"], values["at"], RecordKind(values["kind"]), values["body"]))
-    return records, end
+    return [parse_record(line) for line in raw[:end].splitlines()], end
+
+
+def _recording_named(folder: str) -> uuid.UUID | None:
+    """The recording that a folder belongs to; None for a folder of something else."""
+    try:
+        found = uuid.UUID(folder)
+    except ValueError:
+        return None
+    return found if str(found) == folder else None
+
+
+def _changed(path: Path) -> float:
+    """When a file was last written to, in seconds since 1970; long ago where that cannot be told."""
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return float("-inf")

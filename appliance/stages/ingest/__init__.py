@@ -16,17 +16,17 @@ from sqlalchemy import func, select
 from appliance import jobs
 from appliance.config import Settings
 from appliance.database import transaction
-from appliance.errors import AuditUnavailableError, DatabaseDownError, FupanError
+from appliance.errors import AuditUnavailableError, DatabaseDownError
 from appliance.stages.ingest.deadline import end_overdue, overdue
 from appliance.stages.ingest.records import NotYetError, Taking, lock_attempt, pinned_keys
 from appliance.tables import intake_record
 from appliance.transport import Transport, transport_of
-from storage.vault import VaultError
 
 logger = logging.getLogger(__name__)
 
 FULL_PULL_SECONDS = 3600.0  # changes are seen by time stamps; this forgives a clock that was set back
 OVERLAP_SECONDS = 10.0
+OUTAGES = (DatabaseDownError, AuditUnavailableError)  # of everybody, so the round ends
 
 
 @jobs.task("ingest_pull", retry=False)
@@ -38,7 +38,7 @@ def ingest_pull(work: jobs.Work) -> None:
 @jobs.task("expire_attempts", retry=False)
 def expire_attempts(work: jobs.Work) -> None:
     """End attempts whose time is over. What is ended is not open any more, so a second run finds nothing."""
-    expire(work.settings, transport_of(work.settings))
+    expire(work.settings, transport_of(work.settings), work.stopping)
 
 
 class Puller:
@@ -63,12 +63,12 @@ class Puller:
                 return
             try:
                 pull_recording(self._settings, self._transport, recording_id)
-            except (DatabaseDownError, AuditUnavailableError):
+            except OUTAGES:
                 self._again |= {*changed, *waiting}
                 raise
             except NotYetError:
                 self._again.add(recording_id)
-            except (FupanError, VaultError, OSError, ValueError) as error:
+            except Exception as error:  # noqa: BLE001  # intake may be hostile: one never holds up the others
                 logger.warning("recording %s could not be pulled: %s", recording_id, type(error).__name__)
                 self._again.add(recording_id)
         self._since = started - OVERLAP_SECONDS
@@ -112,13 +112,35 @@ def pull_recording(settings: Settings, transport: Transport, recording_id: uuid.
     return taken
 
 
-def expire(settings: Settings, transport: Transport) -> int:
-    """End the attempts whose deadline (and, once begun, upload grace) has passed; returns how many."""
+def expire(settings: Settings, transport: Transport, stopping: Callable[[], bool] = lambda: False) -> int:
+    """End the attempts whose deadline (and, once begun, upload grace) has passed; returns how many.
+
+    What cannot be pulled ends as well, and what cannot be ended holds up none of the others.
+    """
     ended = 0
-    for recording_id in overdue(settings):
-        try:
-            pull_recording(settings, transport, recording_id)
-        except NotYetError:
-            logger.warning("recording %s: what its finish lists never arrived whole", recording_id)
-        ended += end_overdue(settings, transport, recording_id)
+    looked_at: set[uuid.UUID] = set()
+    while due := overdue(settings, looked_at):
+        looked_at.update(due)
+        for recording_id in due:
+            if stopping():
+                return ended
+            ended += _end_one(settings, transport, recording_id)
     return ended
+
+
+def _end_one(settings: Settings, transport: Transport, recording_id: uuid.UUID) -> bool:
+    try:
+        pull_recording(settings, transport, recording_id)
+    except OUTAGES:
+        raise
+    except NotYetError:
+        logger.warning("recording %s: what its finish lists never arrived whole", recording_id)
+    except Exception as error:  # noqa: BLE001  # its time is over whatever its records are
+        logger.warning("recording %s could not be pulled: %s", recording_id, type(error).__name__)
+    try:
+        return end_overdue(settings, transport, recording_id)
+    except OUTAGES:
+        raise
+    except Exception as error:  # noqa: BLE001  # intake may be hostile: one never holds up the others
+        logger.warning("recording %s could not be ended: %s", recording_id, type(error).__name__)
+        return False

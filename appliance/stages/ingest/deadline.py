@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, Float, cast, func, literal, or_, select, update
 
 from appliance import jobs
 from appliance.audit import log
 from appliance.config import Settings
 from appliance.database import transaction
-from appliance.domain import AttemptState, RecordingState
+from appliance.domain import AttemptState, Limits, RecordingState
 from appliance.tables import attempt, recording
 from appliance.transport import Transport
 
@@ -30,22 +31,23 @@ def begin_sealing(tx: Connection, recording_id: uuid.UUID, *, end_proven: bool, 
     jobs.enqueue(tx, "seal", lock=f"recording:{recording_id}", recording=str(recording_id))
 
 
-def overdue(settings: Settings) -> list[uuid.UUID]:
-    """Attempts to end: never begun and past the deadline, or begun and past the upload grace as well."""
+def overdue(settings: Settings, looked_at: Collection[uuid.UUID] = ()) -> list[uuid.UUID]:
+    """Attempts to end, some at a time, without those just looked at: never begun and past the deadline, or
+    begun and past the upload grace as well."""
     now = datetime.now(UTC)
+    hours = cast(attempt.c.snapshot["limits"]["grace_hours"].astext, Float)
+    closes = attempt.c.deadline + func.coalesce(hours, Limits.grace_hours) * literal(timedelta(hours=1))
     with transaction("worker", settings) as tx:
-        due = tx.execute(
-            select(attempt.c.id, attempt.c.state, attempt.c.deadline, attempt.c.snapshot)
-            .where(attempt.c.state.in_(OPEN_STATES), attempt.c.deadline < now)
-            .order_by(attempt.c.deadline)
-            .limit(EXPIRE_BATCH)
-        ).all()
-    return [
-        row.id
-        for row in due
-        if row.state == AttemptState.INVITED
-        or now > row.deadline + timedelta(hours=row.snapshot["limits"]["grace_hours"])
-    ]
+        return list(
+            tx.scalars(
+                select(attempt.c.id)
+                .where(attempt.c.state.in_(OPEN_STATES), attempt.c.deadline < now)
+                .where(or_(attempt.c.state == AttemptState.INVITED, closes < now))
+                .where(attempt.c.id.not_in(looked_at))
+                .order_by(attempt.c.deadline)
+                .limit(EXPIRE_BATCH)
+            )
+        )
 
 
 def end_overdue(settings: Settings, transport: Transport, recording_id: uuid.UUID) -> bool:

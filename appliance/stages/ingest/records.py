@@ -7,7 +7,7 @@ import json
 import logging
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -22,6 +22,7 @@ from appliance.intake_session import verify_browser_signature
 from appliance.intake_state import IntakeRecord, RecordKind
 from appliance.packet import from_timestamp
 from appliance.stages.ingest.deadline import OPEN_STATES, begin_sealing
+from appliance.stages.ingest.shapes import RefusedRecordError, sound_body
 from appliance.tables import analysis, attempt, browser_key, consent, intake_record, outgoing_mail, recording
 from appliance.transport import Transport
 
@@ -30,11 +31,19 @@ logger = logging.getLogger(__name__)
 MAX_LINKS = 20  # no browser needs more; a hostile intake must not make us send mail without end
 
 
-_REFUSED_BY_DATABASE = (exc.DataError, exc.IntegrityError)
-
-
-class RefusedRecordError(Exception):
-    """A record that its signature does not carry, or that says nothing we know."""
+# What a handler meets in words that intake made up: ours, the database's, and Python's own.
+_UNSOUND = (
+    RefusedRecordError,
+    FupanError,
+    exc.DataError,
+    exc.IntegrityError,
+    LookupError,
+    TypeError,
+    ValueError,
+    AttributeError,
+    ArithmeticError,
+    RecursionError,
+)
 
 
 class NotYetError(Exception):
@@ -82,19 +91,15 @@ class Taking:
 
     def take(self, record: IntakeRecord) -> None:
         """Store a record and do what it says, if it may. Raises NotYetError, having done nothing."""
+        body: dict[str, Any] = {"refused": True}
         try:
+            known = replace(record, body=sound_body(record.kind, record.body))
             with self.tx.begin_nested():  # what the database refuses must not undo the other records
-                _HANDLERS[record.kind](self, record)
+                _HANDLERS[record.kind](self, known)
+            body = known.body
         except (DatabaseDownError, AuditUnavailableError):
             raise
-        except (
-            RefusedRecordError,
-            FupanError,
-            *_REFUSED_BY_DATABASE,
-            KeyError,
-            TypeError,
-            ValueError,
-        ) as error:
+        except _UNSOUND as error:
             logger.warning("record %s of %s is refused: %s", record.seq, self.id, type(error).__name__)
             self._event(log.Action.ACCESS_DENIED, record, outcome="denied", reason=f"record:{record.kind}")
         self.tx.execute(
@@ -103,7 +108,7 @@ class Taking:
                 seq=record.seq,
                 kind=record.kind,
                 at=from_timestamp(record.at),
-                body=_storable(record.body),
+                body=body,
             )
         )
 
@@ -162,15 +167,34 @@ class Taking:
             notify.queue_invitation(self.tx, self.id, "rebind")
 
     def checked(self, record: IntakeRecord) -> None:
-        """Stored as it is; pages read it from there."""
+        """Kept; pages read it from there."""
 
     def consent(self, record: IntakeRecord) -> None:
         statement = self._proven(record, "consent")
+        self._refuse_again(record, statement)
         choices = {ConsentPurpose(name): given is True for name, given in statement["choices"].items()}
         for purpose, granted in choices.items():
-            text = (statement["texts"][purpose], statement["language"])
+            text = (str(statement["texts"][purpose]), str(statement["language"]))
             self._insert_consent(record, purpose, granted, text)
         self._event(log.Action.INGEST_CONSENT, record, details={"choices": choices})
+
+    def _refuse_again(self, record: IntakeRecord, statement: dict[str, Any]) -> None:
+        """A signed consent counts once, and none counts after a withdrawal that was signed later: intake
+        could keep one and give it to us again. Compared is the text: it can bear more than one signature."""
+        own = base64.b64encode(self.pins[record.body["generation"]]).decode()
+        receipts = self.tx.scalars(select(consent.c.receipt).where(consent.c.attempt_id == self.id))
+        for receipt in receipts:
+            if receipt["statement"] == record.body["statement"]:
+                raise RefusedRecordError("a consent that was taken before")
+            earlier = json.loads(receipt["statement"])
+            if earlier["type"] != "withdraw":
+                continue
+            if receipt["browser_key"] != own:  # two clocks tell nothing; the order of our links does
+                refused = receipt["generation"] > record.body["generation"]
+            else:
+                refused = from_timestamp(statement["at"]) <= from_timestamp(earlier["at"])
+            if refused:
+                raise RefusedRecordError("a consent from before a withdrawal")
 
     def consent_withdrawn(self, record: IntakeRecord) -> None:
         statement = self._proven(record, "withdraw")
@@ -267,12 +291,10 @@ _HANDLERS: dict[RecordKind, Callable[[Taking, IntakeRecord], None]] = {
 
 def _address(body: Mapping[str, Any]) -> str:
     """Where a request came from, as intake says: short and printable, whatever stands there."""
-    return "".join(letter for letter in str(body.get("address", "")) if letter.isprintable())[:64]
-
-
-def _storable(body: dict[str, Any]) -> dict[str, Any]:
-    """JSONB takes every JSON text but the NUL character."""
-    return {"refused": "nul"} if "\\u0000" in json.dumps(body) else body
+    stated = body.get("address")
+    return (
+        "".join(letter for letter in stated if letter.isprintable())[:64] if isinstance(stated, str) else ""
+    )
 
 
 def _has_arrived(transport: Transport, recording_id: uuid.UUID, listed: Mapping[str, Any]) -> bool:
