@@ -59,7 +59,8 @@ def page(tx: Connection, attempt_id: uuid.UUID) -> AttemptPage:
         )
     ).one()
     records = _all(tx, intake_record, intake_record.c.attempt_id == attempt_id, intake_record.c.seq)
-    checks = [row.body for row in records if row.kind == "checked"]
+    bodies = [row.body for row in records if row.kind == "checked"]
+    checks = [body for body in bodies if isinstance(body, dict) and "refused" not in body]
     return AttemptPage(
         row=attempt_row(head),
         generation=more.generation,

@@ -25,10 +25,11 @@ class Line:
 
 def line(happened: Happening) -> Line:
     """What happened, for people."""
-    body = happened.about
+    body = happened.about if isinstance(happened.about, dict) else {}
     texts = {
         "bound": _("Pressed Begin in a browser"),
         "rebind_requested": _("Opened the link in another browser; a fresh link is mailed"),
+        "state": _("Interview"),
         "checked": _("Checked browser, camera, microphone and network"),
         "consent": _("Answered the consent questions"),
         "consent_withdrawn": _("Withdrew a consent"),
@@ -44,14 +45,15 @@ def line(happened: Happening) -> Line:
         "analysis:skipped": _("No analysis"),
         "analysis:cancelled": _("Analysis cancelled"),
     }
-    if happened.kind == "state":
+    if happened.kind == "state" and "refused" not in body:
         return Line(happened.at, _state(body))
-    told = [body.get("to"), body.get("who"), words.reason(body.get("reason"))]
-    about = " · ".join(str(each) for each in told if each)
-    return Line(happened.at, texts.get(happened.kind, happened.kind), about)
+    told = [_text(body.get("to")), _text(body.get("who")), words.reason(_text(body.get("reason")))]
+    if "refused" in body:
+        told.append(words.outcome("denied"))
+    return Line(happened.at, texts.get(happened.kind, happened.kind), " · ".join(filter(None, told)))
 
 
-def checks(found: dict[str, Any]) -> list[tuple[str, str, str]]:
+def checks(found: object) -> list[tuple[str, str, str]]:
     """(what, result, chip class) of the newest check."""
     names = {
         "browser": _("Browser"),
@@ -61,17 +63,22 @@ def checks(found: dict[str, Any]) -> list[tuple[str, str, str]]:
         "screen": _("Screen"),
     }
     results = {"ok": _("Good"), "warn": _("Usable"), "fail": _("Failed"), "skipped": _("Not needed")}
-    return [
-        (name, results.get(found[key], str(found[key])), LIGHTS.get(found[key], ""))
-        for key, name in names.items()
-        if key in found
-    ]
+    stated = found if isinstance(found, dict) else {}
+    known = [(name, _text(stated.get(key))) for key, name in names.items()]
+    return [(name, results.get(result, result), LIGHTS.get(result, "")) for name, result in known if result]
+
+
+def _text(value: object) -> str:
+    """What intake wrote, where it is a text at all."""
+    return value if isinstance(value, str) else ""
 
 
 def _state(body: dict[str, Any]) -> str:
     number = body.get("question", "")
+    number = number if isinstance(number, int) else ""
+    event = _text(body.get("event"))
     return {
         "question_opened": _("Question %(n)s opened", n=number),
         "question_closed": _("Question %(n)s closed", n=number),
         "chunk_conflict": _("Two different pieces arrived for one place; both are kept"),
-    }.get(body.get("event", ""), str(body.get("event", "")))
+    }.get(event, event)

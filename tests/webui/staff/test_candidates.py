@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import re
+from typing import Any
 
 import pytest
-from sqlalchemy import text, update
+from sqlalchemy import insert, text, update
 
 from appliance.database import transaction
 from appliance.domain import Role
-from appliance.tables import analysis, recording
+from appliance.tables import analysis, intake_record, recording
 from tests.support.desk import Desk, post
 from tests.support.media import recorded
 
