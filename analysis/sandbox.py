@@ -39,6 +39,15 @@ CLONE_THREAD = 0x00010000
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
 X32_BIT = 0x40000000
 
+# A descriptor can be made to signal whoever is named as its owner: F_SETOWN, F_SETSIG, F_SETOWN_EX,
+# F_SETLEASE, F_NOTIFY. A terminal names its foreground by itself, so O_ASYNC is refused too.
+SIGNALLING_FCNTLS = (8, 10, 15, 1024, 1026)
+F_SETFL, O_ASYNC = 4, 0x2000
+# What libraries ask of descriptors: terminal or not and how wide (TCGETS, TCGETS2, TIOCGWINSZ), bytes
+# waiting (FIONREAD), blocking (FIONBIO), closed on exec (FIONCLEX, FIOCLEX). All else is a device's own
+# language: it can name an owner to be signalled (FIOSETOWN, SIOCSPGRP) or type into a terminal (TIOCSTI).
+HARMLESS_IOCTLS = (0x5401, 0x802C542A, 0x5413, 0x541B, 0x5421, 0x5450, 0x5451)
+
 # Numbers shared by every 64-bit Linux since they were added.
 _RECENT = {
     "pidfd_send_signal": 424,
@@ -64,6 +73,7 @@ _RECENT = {
 }
 # fmt: off
 _X86_64 = {
+    "ioctl": 16, "fcntl": 72,
     "open": 2, "shmget": 29, "shmat": 30, "shmctl": 31, "socket": 41, "connect": 42, "accept": 43,
     "bind": 49, "listen": 50, "socketpair": 53, "clone": 56, "fork": 57, "vfork": 58, "execve": 59,
     "kill": 62, "semget": 64, "semop": 65, "semctl": 66, "msgget": 68, "msgsnd": 69, "msgrcv": 70,
@@ -81,6 +91,7 @@ _X86_64 = {
     "renameat2": 316, "bpf": 321, "execveat": 322, "userfaultfd": 323,
 }
 _AARCH64 = {
+    "fcntl": 25, "ioctl": 29,
     "setxattr": 5, "lsetxattr": 6, "fsetxattr": 7, "removexattr": 14, "lremovexattr": 15,
     "fremovexattr": 16, "mknodat": 33, "mkdirat": 34, "unlinkat": 35, "symlinkat": 36, "linkat": 37,
     "renameat": 38, "umount2": 39, "mount": 40, "pivot_root": 41, "truncate": 45, "chroot": 51,
@@ -99,7 +110,7 @@ _AARCH64 = {
 # machine name → (AUDIT_ARCH constant, call numbers)
 MACHINES = {"x86_64": (0xC000003E, _X86_64 | _RECENT), "aarch64": (0xC00000B7, _AARCH64 | _RECENT)}
 # Calls that are judged by an argument, or that must look absent so that libc takes the older way.
-_CONDITIONAL = {"clone", "clone3", "open", "openat", "openat2", "tgkill", "prlimit64"}
+_CONDITIONAL = {"clone", "clone3", "open", "openat", "openat2", "tgkill", "prlimit64", "fcntl", "ioctl"}
 
 
 class SandboxError(Exception):
@@ -138,6 +149,31 @@ def _judge_process(number: int, own: int) -> bytes:
     )
 
 
+def _judge_ioctl(number: int) -> bytes:
+    """Allow only HARMLESS_IOCTLS. The kernel reads the low word of the request, and so does this."""
+    count = len(HARMLESS_IOCTLS)
+    program = _instruction(JUMP_EQUAL, number, 0, count + 3) + _instruction(LOAD, ARGUMENTS_AT + 8)
+    for left, request in zip(range(count, 0, -1), HARMLESS_IOCTLS, strict=True):
+        program += _instruction(JUMP_EQUAL, request, left, 0)
+    return program + _instruction(RETURN, FAIL | errno.EPERM) + _instruction(RETURN, ALLOW)
+
+
+def _judge_fcntl(number: int) -> bytes:
+    """Refuse SIGNALLING_FCNTLS, and F_SETFL with O_ASYNC."""
+    count = len(SIGNALLING_FCNTLS)
+    program = _instruction(JUMP_EQUAL, number, 0, count + 6) + _instruction(LOAD, ARGUMENTS_AT + 8)
+    for left, command in zip(range(count, 0, -1), SIGNALLING_FCNTLS, strict=True):
+        program += _instruction(JUMP_EQUAL, command, left + 2, 0)
+    return (
+        program
+        + _instruction(JUMP_EQUAL, F_SETFL, 0, 3)
+        + _instruction(LOAD, ARGUMENTS_AT + 16)
+        + _instruction(JUMP_ANY_BIT, O_ASYNC, 0, 1)
+        + _instruction(RETURN, FAIL | errno.EPERM)
+        + _instruction(RETURN, ALLOW)
+    )
+
+
 def build_filter(machine: str, own: int) -> bytes:
     """The BPF program for `machine` (`x86_64` or `aarch64`), 8 bytes an instruction. `own` is the process
     that it is for: it may signal its own threads, as `abort` does, and set its own limits."""
@@ -158,6 +194,7 @@ def build_filter(machine: str, own: int) -> bytes:
     program += _refuse(calls["clone3"], errno.ENOSYS) + _refuse(calls["openat2"], errno.ENOSYS)
     program += _judge(calls["clone"], 0, CLONE_THREAD, allowed_with_bits=True, error=errno.EPERM)
     program += _judge_process(calls["tgkill"], own) + _judge_process(calls["prlimit64"], own)
+    program += _judge_fcntl(calls["fcntl"]) + _judge_ioctl(calls["ioctl"])
     if "open" in calls:
         program += _judge(calls["open"], 1, WRITING, allowed_with_bits=False, error=errno.EACCES)
     program += _judge(calls["openat"], 2, WRITING, allowed_with_bits=False, error=errno.EACCES)

@@ -33,6 +33,12 @@ ACTS = {
     "signal a thread elsewhere": "refused(LIBC.syscall(TGKILL, os.getppid(), os.getppid(), 0))",
     "signal a thread by its number alone": "refused(LIBC.syscall(TKILL, os.getppid(), 0))",
     "queue a signal": "refused(LIBC.syscall(SIGQUEUE, os.getppid(), 0, INFO))",
+    "name another to be signalled": "import fcntl; fcntl.fcntl(0, fcntl.F_SETOWN, os.getppid())",
+    "choose a descriptor's signal": "import fcntl; fcntl.fcntl(0, 10, 9)",
+    "name a thread to be signalled": "import fcntl; fcntl.fcntl(0, 15, bytes(8))",
+    "signals of a descriptor": "import fcntl; fcntl.fcntl(os.pipe()[0], fcntl.F_SETFL, os.O_ASYNC)",
+    "signals of a folder": "import fcntl; fcntl.fcntl(os.open('/usr/lib', 0), fcntl.F_NOTIFY, 1)",
+    "signals by a device": "import fcntl; fcntl.ioctl(os.pipe()[0], 0x5452, b'\\1\\0\\0\\0')",
     "another's limits": "import resource; resource.prlimit(os.getppid(), resource.RLIMIT_NOFILE)",
     "another's variables": "open(f'/proc/{os.getppid()}/environ').read()",
     "shared memory": "refused(LIBC.shmget(0, 4096, 0o600))",
@@ -66,6 +72,53 @@ def test_what_a_parser_never_needs_is_refused_inside_and_works_outside(act, tmp_
     outside = attempt(act, str(tmp_path), confined=False)
     assert "PermissionError" not in outside.stderr
     assert outside.returncode == 0, outside.stderr
+
+
+@pytest.mark.parametrize("confined", [True, False])
+def test_no_descriptor_kills_another_process_on_a_kernel_without_scopes(confined):
+    """Landlock scopes signals since its ABI 6; the system calls must be refused without it too."""
+    program = (
+        "import fcntl, os, sys\n"
+        "from analysis import landlock, sandbox\n"
+        "landlock.version = lambda: 1\n"
+        "victim, confined = int(sys.argv[1]), sys.argv[2] == 'True'\n"
+        "readable, writable = os.pipe()\n"
+        "if confined: sandbox.enter()\n"
+        "for command, value in (fcntl.F_SETOWN, victim), (10, 9), (fcntl.F_SETFL, os.O_ASYNC):\n"
+        "    try: fcntl.fcntl(readable, command, value)\n"
+        "    except PermissionError: print('refused')\n"
+        "for request in 0x8901, 0x8902:\n"
+        "    try: fcntl.ioctl(readable, request, victim.to_bytes(4, 'little'))\n"
+        "    except PermissionError: print('refused')\n"
+        "    except OSError: pass\n"
+        "os.write(writable, b'x')\n"
+    )
+    victim = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", program, str(victim.pid), str(confined)],
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        victim.communicate(b"\n", timeout=60)
+    finally:
+        victim.kill()
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == (["refused"] * 5 if confined else [])
+    assert victim.returncode == (0 if confined else -signal.SIGKILL)
+
+
+def test_a_flag_of_a_descriptor_can_still_be_set():
+    program = (
+        "from analysis.sandbox import enter\nenter()\n"
+        "import fcntl, os\n"
+        "ends = os.pipe()\n"
+        "os.set_blocking(ends[0], False); os.set_inheritable(ends[0], True); os.isatty(ends[0])\n"
+        "print(fcntl.fcntl(ends[0], fcntl.F_GETFL) & os.O_NONBLOCK > 0, os.dup(ends[1]) > 2)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert done.stdout.split() == ["True", "True"], done.stderr
 
 
 def test_threads_reading_and_the_libraries_still_work_inside():
