@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from appliance.config import Settings
-from appliance.errors import FupanError
+from appliance.errors import DatabaseDownError, FupanError, KeyholderDownError
 
 # Command → (module below appliance.commands, name there). The order is the order of --help.
 COMMANDS = {
@@ -28,6 +28,36 @@ COMMANDS = {
     "scheduler": ("processes", "scheduler"),
 }
 
+SITE = "fupan.site"  # where a context keeps the settings of the site that was found
+
+
+def _remember_data(context: click.Context, _option: click.Parameter, value: Path | None) -> None:
+    if value is not None:
+        context.find_root().obj = value
+
+
+def data_option() -> click.Option:
+    """`--data`, the same before and after every command; the last one said holds."""
+    return click.Option(
+        ["--data"],
+        type=click.Path(path_type=Path, file_okay=False),
+        metavar="FOLDER",
+        expose_value=False,
+        callback=_remember_data,
+        help="The data folder of an embedded Fupan. Default: that of FUPAN_CONFIG, else /var/lib/fupan for "
+        "root and ~/.local/share/fupan for others.",
+    )
+
+
+def _with_data(command: click.Command) -> click.Command:
+    """The command, and each below it, taking `--data`."""
+    if not any(option.name == "data" for option in command.params):
+        command.params.append(data_option())
+    if isinstance(command, click.Group):
+        for each in command.commands.values():
+            _with_data(each)
+    return command
+
 
 class LazyGroup(click.Group):
     """Imports a command when it is asked for, and turns an expected failure into one line."""
@@ -40,13 +70,13 @@ class LazyGroup(click.Group):
             return None
         module, attribute = COMMANDS[name]
         command: click.Command = getattr(importlib.import_module(f"appliance.commands.{module}"), attribute)
-        return command
+        return _with_data(command)
 
     def invoke(self, context: click.Context) -> Any:
         try:
             return super().invoke(context)
         except FupanError as error:
-            click.echo(f"fupan: {error}", err=True)
+            click.echo(f"fupan: {_at_a_terminal(context, error)}", err=True)
             context.exit(1)
         except click.UsageError as error:
             click.echo(f"fupan: {error.format_message()} See `{context.info_name} --help`.", err=True)
@@ -60,22 +90,29 @@ class LazyGroup(click.Group):
 @click.group(
     cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
 )
-@click.option(
-    "--data",
-    type=click.Path(path_type=Path, file_okay=False),
-    metavar="FOLDER",
-    help="The data folder of an embedded Fupan. Default: that of FUPAN_CONFIG, else /var/lib/fupan for "
-    "root and ~/.local/share/fupan for others.",
-)
 @click.version_option(package_name="fupan", message="fupan %(version)s")
-@click.pass_context
-def main(context: click.Context, data: Path | None) -> None:
+def main() -> None:
     """Fupan records job interviews, seals them on your own servers, analyses them offline and replays them.
 
     `fupan run` starts everything on this machine. The other commands act on a site that is running, or was;
-    they find it by --data, or by the settings file that the variable FUPAN_CONFIG names.
+    they find it by --data (before or after the command), or by the settings file that the variable
+    FUPAN_CONFIG names.
     """
-    context.obj = data
+
+
+main.params.insert(0, data_option())
+
+
+def _at_a_terminal(context: click.Context, error: FupanError) -> FupanError:
+    """What a page says to its visitor is not true for whoever sits at the terminal of a stopped site."""
+    from appliance.commands import sites
+
+    settings = context.find_root().meta.get(SITE)
+    if settings is not None and isinstance(error, DatabaseDownError):
+        return sites.why_down(settings, "database")
+    if settings is not None and isinstance(error, KeyholderDownError):
+        return sites.why_down(settings, "keyholder")
+    return error
 
 
 def default_data() -> Path:
@@ -94,7 +131,9 @@ def site_settings() -> Settings:
     """
     from appliance.commands import sites
 
-    return sites.find(click.get_current_context().find_root().obj, default_data())
+    root = click.get_current_context().find_root()
+    root.meta[SITE] = settings = sites.find(root.obj, default_data())
+    return settings
 
 
 if __name__ == "__main__":

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import shlex
+import shutil
 import sys
 from pathlib import Path
 
 import click
 
 from appliance.cli import default_data
+from appliance.config import Settings
 from appliance.embedded import people, start
 from appliance.embedded.start import Options, Running
 from appliance.reading import health
@@ -26,12 +29,6 @@ CONFINEMENT: dict[str, list[tuple[str, str]]] = {
 
 
 @click.command(short_help="Start everything on this machine and say where to go.")
-@click.option(
-    "--data",
-    type=click.Path(path_type=Path, file_okay=False),
-    metavar="FOLDER",
-    help="Where everything is kept. Default: /var/lib/fupan for root, else ~/.local/share/fupan.",
-)
 @click.option(
     "--host",
     default="localhost",
@@ -60,9 +57,7 @@ CONFINEMENT: dict[str, list[tuple[str, str]]] = {
     help="Use the PostgreSQL installed in FOLDER (with bin/ below) instead of the bundled one.",
 )
 @click.pass_context
-def run(
-    context: click.Context, data: Path | None, host: str, port: int, demo: bool, postgres: Path | None
-) -> None:
+def run(context: click.Context, host: str, port: int, demo: bool, postgres: Path | None) -> None:
     """Start everything on this machine and say where to go.
 
     Prepares a private PostgreSQL below the data folder, brings its tables to this release, starts keyholder,
@@ -74,32 +69,35 @@ def run(
     All processes share one Unix user here, so the boundaries between them are not enforced by the system;
     they are in an installed site.
     """
-    folder = (data or context.find_root().obj or default_data()).expanduser().absolute()
+    usual = default_data().absolute()  # before root becomes another user, who has another one
+    folder = (context.find_root().obj or usual).expanduser().absolute()
     options = Options(folder, host, port, postgres.absolute() if postgres else None, demo)
-    start.run(options, lambda line: click.echo(f"· {line}"), announce)
+    start.run(options, lambda line: click.echo(f"· {line}"), lambda running: announce(running, usual))
 
 
-def announce(running: Running) -> None:
-    """Where to go, on the terminal."""
+def announce(running: Running, usual: Path) -> None:
+    """Where to go, on the terminal; commands name the data folder when it is not the usual one."""
     click.echo("")
-    for label, text in _lines(running):
+    for label, text in _lines(running, usual):
         click.echo(f"  {label:<12} {text}")
     click.echo("")
     click.echo("  Ctrl-C stops everything; what was recorded stays.")
 
 
-def _lines(running: Running) -> list[tuple[str, str]]:
+def _lines(running: Running, usual: Path) -> list[tuple[str, str]]:
     settings = running.settings
     lines = [
         ("Staff", settings.staff_url),
         ("Sign in", people.sign_in_link(settings, people.RECRUITER)),
-        ("", "works once, within 15 minutes, as the recruiter; others: fupan link auditor"),
+        ("", "works once, within 15 minutes, as the recruiter; another account:"),
+        ("", command(settings, usual, "link", "auditor")),
         ("Candidates", settings.intake_url),
     ]
     own = people.self_invitation(settings)
     if own:
         lines.append(("Be recorded", own))
-        lines.append(("", "an interview for yourself; a fresh link: fupan invite"))
+        lines.append(("", "an interview for yourself; a fresh link:"))
+        lines.append(("", command(settings, usual, "invite")))
     if running.certificate:
         lines.append(("Certificate", f"own, SHA-256 {running.certificate.fingerprint}"))
         lines.append(("", "your browser warns once; compare the fingerprint before you go on"))
@@ -108,6 +106,14 @@ def _lines(running: Running) -> list[tuple[str, str]]:
     lines.append(("Data", str(settings.data)))
     lines.append(("Embedded", f"all processes share one Unix user ({running.account.name})"))
     return [*lines, *_warnings(running)]
+
+
+def command(settings: Settings, usual: Path, *arguments: str) -> str:
+    """A command about this site that works wherever it is pasted into a shell."""
+    found = shutil.which(sys.argv[0])  # none when started by `python -m`
+    called = [str(Path(found).absolute())] if found else [sys.executable, "-m", "appliance.cli"]
+    named = [] if settings.data == usual else ["--data", str(settings.data)]
+    return shlex.join([*called, *arguments, *named])
 
 
 def _warnings(running: Running) -> list[tuple[str, str]]:

@@ -32,6 +32,21 @@ def lock_start(layout: Layout) -> int:
     return descriptor
 
 
+def start_is_held(layout: Layout) -> bool:
+    """Whether a start has the data folder, so that its site runs, or is about to."""
+    try:
+        descriptor = os.open(layout.lock, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
 def check_writable(folder: Path) -> None:
     """Make the folder and write into it. Raises ConfigurationError."""
     try:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from appliance.config import Settings, Smtp
 from appliance.embedded import people
 from appliance.embedded.accounts import Account
 from appliance.embedded.address import resolve
+from appliance.embedded.checks import lock_start
 from appliance.embedded.layout import Layout
 from appliance.embedded.start import Running
 from appliance.keyholder.client import Keyholder
@@ -35,8 +38,10 @@ def test_no_site_is_one_line_and_a_failure(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.delenv("FUPAN_CONFIG", raising=False)
     done = fupan("--data", str(tmp_path), "link", "recruiter")
     assert done.exit_code == 1
-    assert done.stderr.count("\n") == 1
-    assert "fupan run" in done.stderr
+    said = f"There is no site at {tmp_path}. Name its folder with --data, or start one with make run."
+    assert done.stderr == f"fupan: {said}\n"
+    for arguments in (("link", "recruiter"), ("vault", "check"), ("audit", "verify"), ("models", "status")):
+        assert fupan(*arguments, "--data", str(tmp_path)).stderr == f"fupan: {said}\n", arguments
 
 
 def test_an_unknown_account_is_named_with_those_there_are(settings: Settings) -> None:
@@ -71,10 +76,32 @@ def test_the_vault_is_locked_and_unlocked(keyholder: Keyholder) -> None:
     assert not keyholder.status().locked
 
 
-def test_without_a_keyholder_nothing_is_locked(settings: Settings) -> None:
+def test_a_stopped_site_is_said_to_be_stopped(settings: Settings) -> None:
     done = fupan("vault", "lock")
     assert done.exit_code == 1
-    assert "keyholder is not running" in done.stderr
+    folder = settings.data
+    assert (
+        done.stderr == f"fupan: The site at {folder} is not running. Start it with make run DATA={folder}.\n"
+    )
+
+
+def test_a_part_that_does_not_answer_is_named(settings: Settings) -> None:
+    holds = lock_start(Layout(settings.data))
+    try:
+        done = fupan("vault", "lock")
+    finally:
+        os.close(holds)
+    assert done.exit_code == 1
+    assert "does not answer: keyholder" in done.stderr
+    assert str(settings.data / "logs") in done.stderr
+
+
+def test_the_start_prints_commands_that_work(settings: Settings, tmp_path: Path) -> None:
+    usual = run.command(settings, settings.data, "link", "auditor")
+    assert "--data" not in usual
+    elsewhere = run.command(settings, tmp_path, "link", "auditor")
+    assert elsewhere == f"{usual} --data {settings.data}"
+    assert Path(shlex.split(usual)[0]).is_absolute()
 
 
 def test_a_damaged_vault_is_told_and_fails(settings: Settings) -> None:
