@@ -59,6 +59,10 @@ def _gunicorn(
         "--timeout=60",
         "--graceful-timeout=5",
         "--worker-tmp-dir=/dev/shm",  # its heartbeat file must not wait for a disk
+        # gunicorn would believe any process of this machine about the scheme, the mount point and the path;
+        # a proxy before the site is named in the settings, and webui.app reads what that one adds.
+        "--forwarded-allow-ips=",
+        "--forwarder-headers=",
         "--no-control-socket",
         "--log-level=warning",
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import random
 import select
@@ -48,8 +49,14 @@ def create_app() -> Flask:
     gthread.DEFAULT_WORKER_DATA_TIMEOUT = 0.2  # gunicorn's own patience with a body that no one reads
     app = intake.create_app(IntakeSite(Path(os.environ["SITE"])).settings)
     app.add_url_rule("/media", "media", auth.public(media))
+    app.add_url_rule("/seen", "seen", auth.public(seen))
     app.add_url_rule("/taken", "taken", auth.public(lambda: str(len(request.get_data()))), methods=["POST"])
     return app
+
+
+def seen() -> dict[str, str]:
+    """Where the application believes that it is."""
+    return {name: request.environ.get(name, "") for name in ("SCRIPT_NAME", "PATH_INFO", "wsgi.url_scheme")}
 
 
 def media() -> Response:
@@ -246,3 +253,22 @@ def test_browsers_that_do_not_close_their_side_hold_up_nobody(tmp_path: Path) ->
         last.sendall(PING)
         assert last.recv(4096).startswith(b"HTTP/1.1 200")
         assert time.monotonic() - started < 2.0
+
+
+PLACES = (
+    "SCRIPT_NAME: /evil", "PATH_INFO: /x", "Script-Name: /evil", "Path-Info: /x",
+    "X-Forwarded-Proto: https", "X-Forwarded-Protocol: ssl", "X-Forwarded-Ssl: on",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["staff", "intake"])
+def test_the_server_believes_no_header_about_where_it_is(tmp_path: Path, name: str) -> None:
+    """A request from this machine is no proxy's: who stands before the site is `trusted_proxies` to say."""
+    with serving(tmp_path, name, None) as port:
+        for header in PLACES:
+            ask = f"GET /seen HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n{header}\r\n\r\n"
+            with connect(port, 100) as browser:
+                browser.sendall(ask.encode())
+                _, body = read_answer(browser)
+            told = json.loads(body)
+            assert told == {"SCRIPT_NAME": "", "PATH_INFO": "/seen", "wsgi.url_scheme": "http"}, header
