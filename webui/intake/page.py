@@ -12,10 +12,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from flask import Blueprint, Response, current_app, render_template, request, url_for
+from flask import Blueprint, Response, current_app, render_template, url_for
 from flask_babel import force_locale
 from flask_babel import gettext as _
 
+from appliance import texts
 from appliance.errors import NotFoundError
 from appliance.intake_errors import LinkUnknownError
 from appliance.intake_folder import IntakeFolder
@@ -66,12 +67,11 @@ def shell(recording: uuid.UUID) -> Response:
     """The page. Its text says what the interview is; whose it is appears only after Begin."""
     folder: IntakeFolder = current_app.extensions["fupan_intake"]
     packet = folder.packet(recording)
-    # The invitation's language, unless the person chose another here.
-    asked = i18n.locale_of(request.args.get("lang")) or i18n.locale_of(packet.language)
-    with force_locale(asked or i18n.CHINESE):
+    with force_locale(i18n.choose(packet.language, cookie=False)):
         body = _render(packet)
     response = Response(body, mimetype="text/html")
     response.headers["Referrer-Policy"] = "no-referrer"
+    response.vary.add("Accept-Language")
     return response
 
 
@@ -83,6 +83,8 @@ def _render(packet: Packet) -> str:
         total_seconds=sum(question.prep_seconds + question.answer_seconds for question in packet.questions),
         language="zh" if i18n.in_chinese() else "en",
         consent=_texts(packet),
+        guide=_guide(packet),
+        contact=packet.contact or _("the person who invited you"),
         release=release(),
         setup=_setup(packet),
     )
@@ -105,8 +107,15 @@ def _unknown(error: LinkUnknownError) -> Response:
 def _texts(packet: Packet) -> dict[str, str]:
     """Consent texts in the page's language, or else the packet's."""
     language = "zh" if i18n.in_chinese() else "en"
-    texts: dict[str, str] = packet.consent_texts.get(language) or packet.consent_texts[packet.language]
-    return texts
+    known: dict[str, str] = packet.consent_texts.get(language) or packet.consent_texts[packet.language]
+    return known
+
+
+def _guide(packet: Packet) -> str:
+    """The guide in the page's language when it is ours; one that the company wrote stays as it is."""
+    if packet.language in texts.LANGUAGES and packet.guide == texts.guide(packet.language):
+        return texts.guide("zh" if i18n.in_chinese() else "en")
+    return packet.guide
 
 
 def _setup(packet: Packet) -> dict[str, Any]:

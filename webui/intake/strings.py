@@ -66,7 +66,8 @@ def _room_strings() -> dict[str, str]:
         "camera_lost": _("The camera has stopped. What was recorded before is kept."),
         "screen_refused": _("Your screen is not shared."),
         "resumed": _(
-            "The page was reloaded. You are back at your question and recording goes on; nothing is lost."
+            "The page was reloaded. You are back at your question and recording goes on. What was recorded "
+            "before is kept, except for the last moment before the reload (up to 2 seconds)."
         ),
         "resumed_offline": _(
             "The page was reloaded without a network. You are back at your question and recording goes on; "

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import pytest
 from flask.testing import FlaskClient
 
+from appliance import texts
 from appliance.packet import Policy
 from tests.support.candidate import Candidate
 from tests.support.intake_site import IntakeSite
@@ -190,3 +191,41 @@ def test_the_page_speaks_the_asked_language_and_carries_no_cookie(client: FlaskC
     assert "default-src 'none'" in response.headers["Content-Security-Policy"]
     assert "camera=(self)" in response.headers["Permissions-Policy"]
     assert response.headers["Cache-Control"] == "no-store"
+
+
+def test_the_browser_says_the_language_when_nobody_chose(client: FlaskClient, begun: Begun) -> None:
+    candidate = begun()  # its packet is English
+    page = client.get(f"/i/{candidate.recording}", headers={"Accept-Language": "zh-CN,zh;q=0.9"})
+    assert 'lang="zh-Hans"' in page.text
+    assert "Accept-Language" in page.headers["Vary"]
+    french = client.get(f"/i/{candidate.recording}", headers={"Accept-Language": "fr"})
+    assert 'lang="en"' in french.text
+
+
+def test_our_guide_follows_the_language_and_the_companys_own_does_not(
+    client: FlaskClient, site: IntakeSite
+) -> None:
+    packet, _secret = site.invite()
+    assert texts.guide("en").splitlines()[0] in client.get(f"/i/{packet.recording}").text
+    chinese = client.get(f"/i/{packet.recording}?lang=zh").text
+    assert texts.guide("zh").splitlines()[0] in chinese
+    assert texts.guide("en").splitlines()[0] not in chinese
+    own, _secret = site.invite(guide="Bring your sketches.")
+    assert "Bring your sketches." in client.get(f"/i/{own.recording}?lang=zh").text
+
+
+def test_how_long_and_whom_to_ask_always_have_an_answer(client: FlaskClient, site: IntakeSite) -> None:
+    packet, _secret = site.invite(kept_days=0, contact="")
+    page = client.get(f"/i/{packet.recording}").text
+    assert "Until the company deletes it" in page
+    assert "please ask: the person who invited you." in page
+    told, _secret = site.invite(kept_days=180, contact="Ms Lin, +86 10 5555 0100")
+    page = client.get(f"/i/{told.recording}").text
+    assert "<dd>180 days.</dd>" in page
+    assert "please ask: Ms Lin, +86 10 5555 0100." in page
+
+
+def test_a_reload_promises_no_more_than_is_kept(client: FlaskClient, begun: Begun) -> None:
+    page = client.get(f"/i/{begun().recording}").text
+    setup = json.loads(page.split('id="setup">')[1].split("</script>")[0])
+    assert "up to 2 seconds" in setup["strings"]["resumed"]

@@ -190,6 +190,11 @@ def test_a_second_tab_does_not_record_twice_and_bad_links_speak_clearly(
         page.click("#language")
         page.wait_for_url("**lang=zh#*")
         page.wait_for_selector("html[lang=zh-Hans] #begin:not([disabled])")
+        page.goto("about:blank")
+        page.goto(address)  # the mailed link again: the choice is kept
+        page.wait_for_selector("html[lang=zh-Hans] #begin:not([disabled])")
+        page.click("#language")
+        page.wait_for_selector("html[lang=en] #begin:not([disabled])")
         answer = page.goto(f"{server.url}/i/00000000-0000-4000-8000-000000000000#x")
         assert answer is not None
         assert answer.status == 404

@@ -15,15 +15,18 @@ import { Uploader } from "./upload.js";
 
 const setup = JSON.parse(find("setup").textContent);
 const page = crypto.getRandomValues(new Uint8Array(16));
+const LANGUAGE = "fupan-language"; // what the person chose, for every link in this browser
 const room = { page, attempt: null, packet: null, stream: null, screenStream: null };
 
 setStrings(setup.strings);
 room.api = new Api(setup.recording, setup.language);
 
 async function start() {
+  if (inChosenLanguage()) return;
   // The link's secret must survive a change of language.
   find("language").onclick = (event) => {
     event.currentTarget.hash = location.hash;
+    keepLanguage(new URL(event.currentTarget.href).searchParams.get("lang"));
   };
   // Another link opened in this tab changes only the fragment.
   addEventListener("hashchange", () => {
@@ -48,6 +51,29 @@ async function start() {
   const attempt = await room.store.attempt(setup.recording);
   if (attempt?.token) await goOn(attempt);
   else welcome(attempt);
+}
+
+/** The mailed link names no language: it opens in the one that was chosen here before.
+ * Whether the page is on its way to that. */
+function inChosenLanguage() {
+  if (new URLSearchParams(location.search).has("lang")) return false;
+  let chosen = null;
+  try {
+    chosen = localStorage.getItem(LANGUAGE);
+  } catch {
+    return false; // this browser keeps nothing
+  }
+  if (!chosen || document.documentElement.lang.startsWith(chosen)) return false;
+  location.replace(`?lang=${encodeURIComponent(chosen)}${location.hash}`);
+  return true;
+}
+
+function keepLanguage(code) {
+  try {
+    localStorage.setItem(LANGUAGE, code);
+  } catch {
+    // This browser keeps nothing: the address still names the language.
+  }
 }
 
 /** The service worker keeps this page, so that it opens again without a network. */
@@ -93,6 +119,7 @@ async function bind(attempt, secret) {
     browser_key: base64(await publicPoint(attempt.pair)),
     page: name,
     signature: base64(await sign(attempt.pair, message)),
+    wall_ms: Date.now(),
   });
   const bound = { ...attempt, token };
   delete bound.finish;
