@@ -11,11 +11,16 @@ from sqlalchemy.dialects import postgresql
 
 from appliance import consents, documents, jobs
 from appliance.audit import log
+from appliance.child import ChildFailedError
 from appliance.config import Settings
 from appliance.database import transaction
 from appliance.domain import AnalysisState, ConsentPurpose, RecordingState
 from appliance.stages.seal.media import Epoch
 from appliance.tables import analysis, document, recording, track
+
+# What a player is told each kind of file is. The child parses strangers' media, so a word of its own must
+# never reach a browser as a content type.
+MIME_OF = {"webm": "video/webm", "mp4": "video/mp4", "matroska": "video/x-matroska"}
 
 
 def note_sealed(
@@ -26,14 +31,17 @@ def note_sealed(
     result: dict[str, Any],
     sizes: dict[str, int],
 ) -> None:
-    """Write everything about a sealed recording in one transaction; its audit event is the last statement."""
+    """Write everything about a sealed recording in one transaction; its audit event is the last statement.
+
+    Raises ChildFailedError for a container that there is none of.
+    """
     written = [described for described in result["tracks"] if described["container"]]
     tracks = [
         {
             "recording_id": row.id,
             "name": described["name"],
             "kind": described["name"],
-            "mime": described["mime"],
+            "mime": _mime_of(described["container"]),
             "container": described["container"],
             "duration_ms": described["duration_ms"],
             "bytes": sizes[described["name"]],
@@ -77,6 +85,13 @@ def note_sealed(
         details = {"tracks": len(tracks), "epochs": len(epochs), "unopened": dict(problems)}
         actor = log.Actor.unit("worker")
         log.append(tx, log.Action.SEAL_DONE, actor, "recording", row.id, details=details)
+
+
+def _mime_of(container: Any) -> str:
+    mime = MIME_OF.get(container) if isinstance(container, str) else None
+    if mime is None:
+        raise ChildFailedError("protocol", "a container that is not known")
+    return mime
 
 
 def _gaps(result: dict[str, Any], epochs: list[Epoch]) -> list[list[Any]]:

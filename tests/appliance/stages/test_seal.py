@@ -14,6 +14,7 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from sqlalchemy import text
 
+from analysis.container import MIME
 from appliance import child, drafts, jobs
 from appliance.audit.log import Action
 from appliance.child import ChildFailedError
@@ -24,6 +25,7 @@ from appliance.jobs import Work
 from appliance.keyholder.client import Keyholder
 from appliance.packet import canonical
 from appliance.stages import replay, seal
+from appliance.stages.seal import rows
 from appliance.stages.seal.media import journal_states, read_epochs
 from appliance.tables import analysis, document, recording, track
 from appliance.transport import transport_of
@@ -348,3 +350,34 @@ def test_openings_beyond_the_packets_limit_get_no_key(site: Site, browser: Candi
     found = read_epochs(Keyholder(site.settings), transport, browser.recording, event.id, states, 1)
     assert [bool(epoch.key) for epoch in found] == [True, False]
     assert found[1].problem == "limit"
+
+
+@pytest.mark.parametrize(
+    ("container", "state"), [("webm", "sealed"), ("html", "failed"), (["webm"], "failed")]
+)
+def test_the_child_does_not_choose_what_a_browser_takes_its_file_for(
+    site: Site, monkeypatch: pytest.MonkeyPatch, container: Any, state: str
+) -> None:
+    made = site.finished(list(recorded()))
+    real = child.run
+
+    def boast(*arguments: Any, **more: Any) -> dict[str, Any]:
+        result = real(*arguments, **more)
+        for described in result["tracks"]:
+            described |= {"mime": "text/html", "container": container}
+        return result
+
+    monkeypatch.setattr(child, "run", boast)
+    work = Work(site.settings, lambda: False, last=True)
+    if state == "sealed":
+        seal.seal(work, str(made))
+        assert site.row(track, made).mime == "video/webm"
+    else:
+        with pytest.raises(ChildFailedError):
+            seal.seal(work, str(made))
+        assert site.row(recording, made).problem == "protocol"
+    assert site.row(recording, made).state == state
+
+
+def test_every_container_that_is_written_has_a_content_type() -> None:
+    assert rows.MIME_OF == MIME
