@@ -59,6 +59,8 @@ class Action(enum.StrEnum):
     ANALYSE_CANCEL = "analyse:cancel"
     REPLAY_OPEN = "replay:open"
     REPLAY_CLOSE = "replay:close"
+    VAULT_LOCK = "vault:lock"
+    VAULT_UNLOCK = "vault:unlock"
     SESSION_LINK = "session:issue-link"
     SESSION_SIGN_IN = "session:sign-in"
     SESSION_SIGN_OUT = "session:sign-out"

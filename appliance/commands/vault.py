@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import pwd
+
 import click
 
+from appliance.audit.log import Actor
 from appliance.cli import site_settings
 
 
@@ -16,21 +20,39 @@ def vault() -> None:
 def lock() -> None:
     """Forget the vault key until it is unlocked again.
 
-    Open replays end within seconds; sealing and analysis wait; interviews go on.
+    Open replays end within seconds; sealing and analysis wait; interviews go on. Who did it is on the audit
+    log; when the database is down the vault is locked all the same, and the keyholder's own journal has it.
     """
-    from appliance.keyholder.client import Keyholder
+    from appliance.keyholder import orders
 
-    Keyholder(site_settings()).lock()
+    recorded = orders.lock(site_settings(), _me())
     click.echo("the vault is locked")
+    if not recorded:
+        click.echo(
+            "the audit log could not be written: only the keyholder's own journal has this lock", err=True
+        )
 
 
 @vault.command()
 def unlock() -> None:
-    """Unlock with the key file of an embedded site; what waited goes on by itself."""
-    from appliance.keyholder.client import Keyholder
+    """Unlock with the key file of an embedded site; what waited goes on by itself.
 
-    Keyholder(site_settings()).unlock()
+    Who did it is on the audit log before it is done; without the log the vault stays locked.
+    """
+    from appliance.keyholder import orders
+
+    orders.unlock(site_settings(), _me())
     click.echo("the vault is unlocked")
+
+
+def _me() -> Actor:
+    """Whoever sits at the terminal, by their Unix user."""
+    number = os.getuid()
+    try:
+        name = pwd.getpwuid(number).pw_name
+    except KeyError:  # a user that this machine has no name for
+        name = str(number)
+    return Actor("unit", "cli", name=name, address="command line")
 
 
 @vault.command()

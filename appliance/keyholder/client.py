@@ -137,13 +137,13 @@ class Keyholder:
         """Events that keys were given for and that the audit log no longer has."""
         return [uuid.UUID(event) for event in self._ask("missing_events")]
 
-    def lock(self) -> None:
-        """Forget the vault key; recording goes on."""
-        self._ask("lock")
+    def lock(self, event_id: uuid.UUID | None = None) -> None:
+        """Forget the vault key; recording goes on. `event_id` is the order's, where it could be recorded."""
+        self._ask("lock", event=str(event_id) if event_id else None)
 
-    def unlock(self) -> None:
-        """Unlock from the file provider (embedded default only)."""
-        self._ask("unlock")
+    def unlock(self, event_id: uuid.UUID) -> None:
+        """Unlock from the file provider (embedded default only), once for a committed order to do so."""
+        self._ask("unlock", event=str(event_id))
 
     def _ask(self, operation: str, **fields: Any) -> Any:
         line = json.dumps({"op": operation, **fields}, separators=(",", ":"), ensure_ascii=False).encode()

@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, Row, func, select
 
 from appliance.audit.log import Action
 from appliance.config import Settings
@@ -25,6 +25,8 @@ from appliance.tables import analysis, attempt, audit_event, browser_key, positi
 
 # However far ahead an event says it expires, it opens nothing later than this.
 LONGEST_USE = dt.timedelta(hours=12)
+# An order to unlock is written the moment before it is given.
+ORDER_SECONDS = 60
 
 
 @dataclass(frozen=True)
@@ -75,17 +77,7 @@ def demand(
     if purpose is None or operation not in purpose.operations:
         raise _refused(f"{operation} is not for {purpose_name}")
     with transaction("keyholder", settings) as tx:
-        if tx.scalar(select(func.pg_is_in_recovery())):
-            raise _refused("not the primary database")
-        now = tx.scalar(select(func.now()))
-        assert now is not None
-        row = tx.execute(
-            select(audit_event.c.seq, audit_event.c.body, audit_event.c.hash).where(
-                audit_event.c.id == event_id
-            )
-        ).one_or_none()
-        if row is None:
-            raise _refused("there is no such event")
+        now, row = _event(tx, event_id)
         body = _proven_body(row.body, row.hash)
         _require_statement(body, purpose, purpose_name, recording_id)
         expires = _expiry(tx, body, row.seq, recording_id, purpose_name)
@@ -94,12 +86,44 @@ def demand(
         return _use(tx, row.hash, recording_id, event_id, purpose_name, purpose.unit, expires)
 
 
+def demand_unlock(settings: Settings, vault_id: uuid.UUID, event_id: uuid.UUID) -> bytes:
+    """The hash of a committed, fresh event that orders this vault to be unlocked.
+
+    Raises KeyRefusedError (with `reason`) and DatabaseDownError.
+    """
+    with transaction("keyholder", settings) as tx:
+        now, row = _event(tx, event_id)
+        body = _proven_body(row.body, row.hash)
+        event = body["event"]
+        if event["action"] != Action.VAULT_UNLOCK or event["outcome"] != "ok":
+            raise _refused("the event is no order to unlock")
+        if body["by"] != "fupan_staff" or event["object"] != {"type": "vault", "id": str(vault_id)}:
+            raise _refused("the event orders something else")
+        if now - dt.datetime.fromisoformat(body["at"]) > dt.timedelta(seconds=ORDER_SECONDS):
+            raise _refused("the event has expired")
+        return bytes(row.hash)
+
+
 def missing_events(settings: Settings, wanted: Iterable[uuid.UUID]) -> list[uuid.UUID]:
     """Which of these events are no longer on the log: after a restore, uses of keys that it forgot."""
     ids = set(wanted)
     with transaction("keyholder", settings) as tx:
         kept = set(tx.scalars(select(audit_event.c.id).where(audit_event.c.id.in_(ids))))
     return sorted(ids - kept)
+
+
+def _event(tx: Connection, event_id: uuid.UUID) -> tuple[dt.datetime, Row[int, str, bytes]]:
+    """The primary's clock, and the committed event with this id."""
+    if tx.scalar(select(func.pg_is_in_recovery())):
+        raise _refused("not the primary database")
+    now = tx.scalar(select(func.now()))
+    assert now is not None
+    row = tx.execute(
+        select(audit_event.c.seq, audit_event.c.body, audit_event.c.hash).where(audit_event.c.id == event_id)
+    ).one_or_none()
+    if row is None:
+        raise _refused("there is no such event")
+    return now, row
 
 
 def _proven_body(text: str, digest: bytes) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-from appliance.errors import FupanError, InvalidInputError, KeyholderDownError, KeyRefusedError
+from appliance.errors import FupanError, InvalidInputError, KeyholderDownError
 from appliance.keyholder.service import Peer, Service
 from appliance.keyholder.wire import MAX_LINE_BYTES, encode_error
 
@@ -58,6 +58,8 @@ class _Connection(socketserver.StreamRequestHandler):
             peer = _peer_of(self.connection)
             while (line := self._line()) is not None:
                 self.wfile.write(_encode(self._answer(line, peer)))
+                if peer.uid not in self.server.allowed:
+                    break
         except (TimeoutError, ConnectionError):
             pass  # a peer that went away needs no answer
         finally:
@@ -74,7 +76,7 @@ class _Connection(socketserver.StreamRequestHandler):
     def _answer(self, line: bytes, peer: Peer) -> dict[str, Any]:
         try:
             if peer.uid not in self.server.allowed:
-                raise KeyRefusedError(reason="this user is not answered")
+                raise self.server.service.turn_away(peer)
             return {"ok": self.server.service.answer(line, peer)}
         except FupanError as error:
             return encode_error(error)

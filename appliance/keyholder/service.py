@@ -6,7 +6,7 @@ import datetime as dt
 import logging
 import threading
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,6 +52,7 @@ class Service:
     def __init__(self, settings: Settings, custody: Custody, journal: Journal) -> None:
         self._settings, self._custody, self._journal = settings, custody, journal
         self._day_guard = threading.Lock()
+        self._order_guard = threading.Lock()
         self._operations: dict[str, Callable[[Request, Peer], Any]] = {
             "status": self._status,
             "publics": self._publics,
@@ -74,6 +75,12 @@ class Service:
         """Forget the keys and let go of the journal."""
         self._custody.lock()
         self._journal.close()
+
+    def turn_away(self, peer: Peer) -> KeyRefusedError:
+        """What a process of another user gets, whatever it asks; that it came is in the journal."""
+        reason = "this user is not answered"
+        self._record("connect", peer, {"refused": reason})
+        return KeyRefusedError(reason=reason)
 
     def answer(self, line: bytes, peer: Peer) -> Any:
         """The result of one request line. Raises FupanError for everything foreseen."""
@@ -122,13 +129,24 @@ class Service:
         self._record(request.operation, peer, {"kind": kind, "recording": statement.get("recording")})
         return envelope.decode()
 
-    def _lock(self, _request: Request, peer: Peer) -> None:
+    def _lock(self, request: Request, peer: Peer) -> None:
+        """Never refused: without an event, as when the database is down, this journal alone has it."""
         self._custody.lock()
-        self._record("lock", peer, {})
+        event = request.uuid("event") if request.has("event") else None
+        self._record("lock", peer, {"event": str(event)} if event else {"unrecorded": True})
 
-    def _unlock(self, _request: Request, peer: Peer) -> None:
-        self._record("unlock", peer, {})
-        self._custody.unlock(FileUnlock(self._settings))
+    def _unlock(self, request: Request, peer: Peer) -> None:
+        event = request.uuid("event")
+        provider = FileUnlock(self._settings)
+        with self._order_guard:
+            digest = gate.demand_unlock(self._settings, self._custody.vault_id, event)
+            if any(entry["op"] == "unlock" and entry.get("event") == str(event) for entry in self._done()):
+                raise KeyRefusedError(reason="the event was used before")
+            self._record("unlock", peer, {"event": str(event), "hash": digest.hex()})
+            self._custody.unlock(provider)
+
+    def _done(self) -> Iterator[dict[str, Any]]:
+        return (entry for entry in self._journal.entries() if "refused" not in entry)
 
     def _missing_events(self, _request: Request, _peer: Peer) -> list[str]:
         recorded = {uuid.UUID(entry["event"]) for entry in self._journal.entries() if "event" in entry}

@@ -95,6 +95,9 @@ class Request:
         except ValueError:
             raise InvalidInputError(what=name) from None
 
+    def has(self, name: str) -> bool:
+        return self._fields.get(name) is not None
+
     def mapping(self, name: str) -> dict[str, Any]:
         value = self._fields.get(name)
         if not isinstance(value, dict):

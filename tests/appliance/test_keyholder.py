@@ -22,7 +22,7 @@ from appliance.errors import (
     KeyRefusedError,
     VaultLockedError,
 )
-from appliance.keyholder import unlock
+from appliance.keyholder import unlock as unlocking
 from appliance.keyholder.client import EpochProblem, Keyholder
 from appliance.keyholder.unlock import FileUnlock, SecretBytes
 from appliance.tables import attempt, position
@@ -36,7 +36,7 @@ from storage.vault import (
     unwrap,
 )
 from tests.support import factory
-from tests.support.keyholder import running_keyholder
+from tests.support.keyholder import running_keyholder, unlock
 
 CLOCK = Clock(bytes(16), 1.0, 2.0)
 
@@ -124,7 +124,7 @@ def test_signs_what_is_true_of_this_vault_and_nothing_else(keyholder: Keyholder)
 
 
 def test_a_public_half_swapped_on_disk_is_not_published(settings: Settings, keyholder: Keyholder) -> None:
-    (published,) = (unlock.own_folder(settings) / "day-keys").glob("*.json")
+    (published,) = (unlocking.own_folder(settings) / "day-keys").glob("*.json")
     envelope = json.loads(published.read_text())
     envelope["statement"] = envelope["statement"].replace('"public":"B', '"public":"C')
     published.write_text(json.dumps(envelope))
@@ -152,17 +152,17 @@ def test_a_locked_vault_gives_no_key_but_signs_and_publishes(
             call()
     assert keyholder.publics() == before
     assert keyholder.sign("tombstone", packet.tombstone_statement(before.vault_id, recording, "sealed"))
-    keyholder.unlock()
+    unlock(settings)
     assert len(keyholder.new_file_keys(recording, event, "seal", [("track", "camera")])) == 1
 
 
 def test_an_installed_site_starts_locked_and_takes_no_key_from_a_file(settings: Settings) -> None:
-    unlock.create_vault(settings)
+    unlocking.create_vault(settings)
     installed = replace(settings, profile="installed")
     with running_keyholder(installed):
         assert Keyholder(installed).status().locked
         with pytest.raises(ConfigurationError):
-            Keyholder(installed).unlock()
+            unlock(installed)
 
 
 def test_another_vaults_key_does_not_unlock(settings: Settings) -> None:
@@ -171,7 +171,7 @@ def test_another_vaults_key_does_not_unlock(settings: Settings) -> None:
         client.lock()
         FileUnlock(settings).path.write_text("00" * 32)
         with pytest.raises(DamagedError):
-            client.unlock()
+            unlock(settings)
         assert client.status().locked
 
 
@@ -189,21 +189,21 @@ def test_keys_outlive_a_restart(settings: Settings, recording: uuid.UUID) -> Non
 def test_a_new_vault_is_never_made_beside_old_recordings(settings: Settings, recording: uuid.UUID) -> None:
     with running_keyholder(settings):
         with_key(settings, Keyholder(settings), recording)
-    (unlock.own_folder(settings) / "vault.json").unlink()
+    (unlocking.own_folder(settings) / "vault.json").unlink()
     with pytest.raises(ConfigurationError, match="restore the keys"):
-        unlock.create_vault(settings)
+        unlocking.create_vault(settings)
 
 
 def test_a_start_that_was_cut_short_is_taken_up_again(settings: Settings) -> None:
-    first = unlock.create_vault(settings)
+    first = unlocking.create_vault(settings)
     with running_keyholder(settings):
         pass
-    assert unlock.create_vault(settings) == first
+    assert unlocking.create_vault(settings) == first
     # everything but the description, the published day key and the day key's record
     fresh = replace(settings, data=settings.data.parent / "second")
-    unlock.read_or_make_secret(fresh.secrets_folder / "vault.key")
-    made = unlock.create_vault(fresh)
-    made.require(unlock.read_secret(fresh.secrets_folder / "vault.key"))
+    unlocking.read_or_make_secret(fresh.secrets_folder / "vault.key")
+    made = unlocking.create_vault(fresh)
+    made.require(unlocking.read_secret(fresh.secrets_folder / "vault.key"))
 
 
 def test_secrets_are_readable_by_their_owner_only(settings: Settings, keyholder: Keyholder) -> None:

@@ -20,6 +20,7 @@ from appliance.tables import analysis, recording
 from appliance.transport import transport_of
 from storage.vault import Vault
 from tests.support import factory
+from tests.support.keyholder import unlock
 from tests.support.media import recorded
 from tests.support.site import Site
 
@@ -84,7 +85,7 @@ def test_candidates_go_on_and_sealing_waits_without_failing(
     assert (row.state, row.problem) == (RecordingState.SEALING, "vault_locked")
     assert Vault(site.settings.vault_folder).list(made) == []
     assert not {Action.SEAL_RUN, Action.SEAL_FAIL} & set(site.actions("recording", made))
-    site.keyholder.unlock()
+    unlock(site.settings)
     _now(site)
     site.run_jobs()
     assert site.row(recording, made).state == RecordingState.SEALED

@@ -6,8 +6,9 @@ import contextlib
 import threading
 from collections.abc import Iterator
 
+from appliance.audit.log import Actor
 from appliance.config import Settings
-from appliance.keyholder import process
+from appliance.keyholder import orders, process
 from appliance.keyholder.server import Server
 
 
@@ -24,3 +25,8 @@ def running_keyholder(settings: Settings) -> Iterator[Server]:
         thread.join()
         server.server_close()
         server.service.close()
+
+
+def unlock(settings: Settings) -> None:
+    """Unlock the site's vault as the command line does."""
+    orders.unlock(settings, Actor.unit("test"))

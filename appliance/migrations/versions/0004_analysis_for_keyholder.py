@@ -1,4 +1,4 @@
-"""Let the keyholder see whether an analysis runs, so that the event that began it opens nothing afterwards."""
+"""Let the keyholder see whether an analysis runs, so that its event opens nothing afterwards."""
 
 from __future__ import annotations
 

@@ -26,6 +26,7 @@ from appliance.stages.replay import watched
 from appliance.tables import assignment, replay_view, session
 from storage.vault import Vault
 from tests.support import factory
+from tests.support.keyholder import unlock
 from tests.support.media import recorded
 from tests.support.site import Site
 
@@ -223,7 +224,7 @@ def test_locking_the_vault_ends_open_replays_at_once_and_unlocking_brings_them_b
             with pytest.raises(VaultLockedError):
                 ask()
         assert len(replay._keys) == 0
-    site.keyholder.unlock()
+    unlock(site.settings)
     with replay.open_track(site.settings, view, "camera") as file:
         assert file.read(0, 1000) == first
 
