@@ -23,11 +23,13 @@ from storage.stream import EpochReader, VaultError
 from .container import MIME, Codec, choose_format, index_bytes, media_streams, open_input, output_options
 from .errors import MediaError, OutputError
 from .samples import AUDIO_JUMP_MS, EpochFacts, Walk, holes_of, limit_of, read_packets
-from .timeline import Timeline
+from .timeline import Timeline, can_be_placed
 
 # An Opus packet of 20 ms of silence (RFC 6716: full band, one frame of nothing).
 OPUS_SILENCE = bytes.fromhex("f8fffe")
 OPUS_SILENCE_MS = 20
+# In all of one track. What is missing beyond it stays a hole: a stranger's timestamps may claim days.
+MOST_SILENCE_MS = 2 * 3600 * 1000.0
 SHORTEST_GAP_MS = 100.0
 NANOSECONDS = 1_000_000_000
 Advance = Callable[[int], None]
@@ -85,8 +87,8 @@ def plan_track(name: str, epochs: Iterable[Epoch], timeline: Timeline) -> TrackP
     """Put the epochs of one track on the recording clock, one after the other, and name what is missing."""
     epochs = list(epochs)
     for epoch in epochs:
-        if epoch.reader is not None:
-            clock = epoch.reader.opening.clock
+        clock = epoch.reader.opening.clock if epoch.reader is not None else None
+        if clock is not None and can_be_placed(clock.monotonic_ms, clock.wall_ms):
             epoch.start_ms = timeline.at(clock.page_load, clock.monotonic_ms, clock.wall_ms)
     epochs.sort(key=lambda epoch: epoch.start_ms)
     plan = TrackPlan(name, epochs)
@@ -130,9 +132,10 @@ def layout_of(plan: TrackPlan) -> Layout:
     container = choose_format(plan.codecs)
     streams = [stream for epoch in plan.usable for stream in epoch.facts.streams]
     spanned = plan.end_ms - plan.start_ms
-    samples = sum(stream.packets for stream in streams) + int(spanned / OPUS_SILENCE_MS) + 1
+    samples = sum(stream.packets for stream in streams)
+    samples += int(min(spanned, MOST_SILENCE_MS) / OPUS_SILENCE_MS) + 1
     keys = sum(stream.keys for stream in streams if stream.codec.kind == "video")
-    return Layout(container, index_bytes(container, samples, keys + int(spanned / 1000) + 1))
+    return Layout(container, index_bytes(container, samples, keys + min(int(spanned / 1000), samples) + 1))
 
 
 class TrackWriter:
@@ -143,6 +146,7 @@ class TrackWriter:
         self._streams: dict[Codec, Stream] = {}
         self._ends: dict[int, float] = {}  # file time in ms up to which an output stream is filled
         self._last_dts: dict[int, int] = {}  # in ns, whatever the time base of an epoch
+        self._silence_left = int(MOST_SILENCE_MS) // OPUS_SILENCE_MS  # packets
 
     def write(self, advance: Advance) -> None:
         """Copy every usable epoch. `advance(bytes)` is told how far each came. Raises OutputError."""
@@ -153,7 +157,7 @@ class TrackWriter:
                 for epoch in self.plan.usable:
                     self._copy(epoch, output)
                     advance(epoch.reader.size if epoch.reader else 0)
-        except (av.FFmpegError, VaultError, OSError, ValueError) as error:
+        except (av.FFmpegError, VaultError, OSError, ValueError, OverflowError) as error:
             raise OutputError("the track could not be written", error) from error
 
     def _add_streams(self, output: OutputContainer) -> None:
@@ -216,7 +220,8 @@ class TrackWriter:
             return
         base = Fraction(1, 1000)
         at = float(round(at))
-        while at + OPUS_SILENCE_MS <= until_ms:
+        while at + OPUS_SILENCE_MS <= until_ms and self._silence_left > 0:
+            self._silence_left -= 1
             packet = Packet(OPUS_SILENCE)
             packet.time_base, packet.is_keyframe = base, True
             packet.pts = packet.dts = int(at)

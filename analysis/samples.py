@@ -137,6 +137,7 @@ def read_packets(
             at, length = pts * scale[index], (packet.duration or 0) * scale[index]
             if not -LATEST_FIRST_SAMPLE_MS <= at <= limit_ms:
                 continue
+            length = max(0.0, min(length, limit_ms - at))
             if pending:
                 while pending and packet.pos >= pending[0].offset:
                     open_break = Break(reached, reached, pending.pop(0).reason)

@@ -14,8 +14,8 @@ from .documents import Output, write_document
 from .errors import OutputError, RequestError
 from .events import answers, read_events
 from .remux import Epoch, TrackPlan, TrackWriter, describe, layout_of, plan_track
-from .samples import EpochFacts, scan
-from .timeline import EpochClock, Timeline, place
+from .samples import LONGEST_EPOCH_MS, EpochFacts, scan
+from .timeline import EpochClock, Timeline, can_be_placed, place
 
 Progress = Callable[[float, str], None]
 SCAN_SHARE = 0.4  # of the whole, seen on ten-minute recordings
@@ -29,7 +29,12 @@ def seal_tracks(request: dict[str, Any], progress: Progress) -> dict[str, Any]:
         events = [_open_epochs(entry, stack) for entry in event_entries]
         _scan_all([epoch for _entry, epochs in tracks for epoch in epochs], progress)
         clocks = [_clock_of(e, is_media=True) for _entry, epochs in tracks for e in epochs if e.facts.usable]
-        clocks += [_clock_of(e, is_media=False) for epochs in events for e in epochs if e.reader]
+        clocks += [
+            _clock_of(e, is_media=False)
+            for epochs in events
+            for e in epochs
+            if e.reader and e.facts.problem != "clock"
+        ]
         timeline = place(clocks)
         plans = [plan_track(entry["name"], epochs, timeline) for entry, epochs in tracks]
         described = _write_all([entry for entry, _ in tracks], plans, progress)
@@ -60,6 +65,8 @@ def _open_epoch(wanted: dict[str, Any], stack: contextlib.ExitStack) -> Epoch:
     except (VaultError, OSError, ValueError):
         return Epoch(name, None, EpochFacts(problem="not_opened"))
     stack.callback(reader.close)
+    if not can_be_placed(opening.clock.monotonic_ms, opening.clock.wall_ms):
+        return Epoch(name, reader, EpochFacts(problem="clock"))
     if not reader.size:
         return Epoch(name, reader, EpochFacts(problem="not_opened" if reader.gaps else "empty"))
     return Epoch(name, reader, EpochFacts())
@@ -81,7 +88,7 @@ def _clock_of(epoch: Epoch, *, is_media: bool) -> EpochClock:
     clock, end = epoch.reader.opening.clock, epoch.reader.end_record
     length = epoch.facts.length_ms if is_media else 0.0
     if end is not None and not is_media:
-        length = max(0.0, end.clock_ms - clock.monotonic_ms)
+        length = min(max(0.0, end.clock_ms - clock.monotonic_ms), LONGEST_EPOCH_MS)
     return EpochClock(clock.page_load, clock.monotonic_ms, clock.wall_ms, length, is_media)
 
 
@@ -107,7 +114,7 @@ def _write_all(
             TrackWriter(plan, layout, writer).write(advance)
             written = writer.size
             writer.close()
-        except (VaultError, OSError) as error:
+        except (VaultError, OSError, ValueError, OverflowError) as error:
             raise OutputError("the track could not be written", error) from error
         finally:
             if not writer.closed:
