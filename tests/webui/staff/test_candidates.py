@@ -180,3 +180,33 @@ def test_the_start_page_lists_what_runs_what_is_new_and_what_needs_a_person(desk
         text.index(words) for words in ("New to replay", "Needs a person", "Running now")
     )
     assert new < text.index("周杰") < attention < text.index("郑爽") < running < text.index("赵云")
+
+
+STRANGE: tuple[Any, ...] = (
+    None,
+    [],
+    "text",
+    7,
+    {"camera": ["x"]},
+    {"camera": {"a": 1}},
+    {"event": ["x"]},
+    {"event": "question_opened", "question": {"x": "y"}},
+    {"reason": ["a"]},
+    {"reason": {"a": 1}, "to": [1], "who": 7},
+    {"refused": True},
+)
+
+
+@pytest.mark.parametrize("kind", ["bound", "checked", "state", "consent", "finish", "unheard-of"])
+def test_whatever_intake_once_left_can_be_shown(desk: Desk, kind: str) -> None:
+    [made] = desk.site.invite("ming")
+    rows = [
+        {"attempt_id": made, "seq": seq, "kind": kind, "at": dt.datetime.now(dt.UTC), "body": body}
+        for seq, body in enumerate(STRANGE, 1)
+    ]
+    browser = desk.client(Role.RECRUITER)
+    for row in rows:
+        with transaction("worker", desk.site.settings) as tx:
+            tx.execute(insert(intake_record).values(**row))
+        assert browser.get(f"/attempts/{made}").status_code == 200, row
+    assert "refused" in browser.get(f"/attempts/{made}").text
