@@ -66,7 +66,10 @@ def invite(
     _check_deadline(deadline)
     tidy = _checked(people)
     snapshot = snapshot_of(tx, position_id)
-    made = [_make_attempt(tx, known.department_id, position_id, each, deadline, snapshot) for each in tidy]
+    made = [
+        _make_attempt(tx, known.department_id, position_id, row, each, deadline, snapshot)
+        for row, each in enumerate(tidy, start=1)
+    ]
     for attempt_id in made if mail else ():
         notify.queue_invitation(tx, attempt_id, "invite")
     for attempt_id in made:
@@ -143,15 +146,21 @@ def _checked(people: Sequence[Invitee]) -> list[Invitee]:
     tidy = []
     for row, each in enumerate(people, start=1):
         name, email = " ".join(each.name.split()), each.email.strip()
-        if not 0 < len(name) <= MAX_NAME:
-            raise InvalidInputError("Row %(row)s has no name, or a very long one.", row=row)
+        if not name:
+            raise InvalidInputError("Row %(row)s: %(email)s has no name.", row=row, email=email or "–")
+        if len(name) > MAX_NAME:
+            raise InvalidInputError("Row %(row)s: the name %(name)s … is too long.", row=row, name=name[:20])
+        if not email:
+            raise InvalidInputError("Row %(row)s: %(name)s has no mail address.", row=row, name=name)
         try:
             notify.to_address(name, email)
         except InvalidInputError as error:
             raise InvalidInputError(
                 "Row %(row)s: %(email)s is no mail address.", row=row, email=email
             ) from error
-        if len(email) > MAX_EMAIL or email.lower() in seen:
+        if len(email) > MAX_EMAIL:
+            raise InvalidInputError("Row %(row)s: %(email)s … is too long.", row=row, email=email[:40])
+        if email.lower() in seen:
             raise InvalidInputError("Row %(row)s: %(email)s is there twice.", row=row, email=email)
         seen.add(email.lower())
         tidy.append(Invitee(name, email))
@@ -162,6 +171,7 @@ def _make_attempt(
     tx: Connection,
     department_id: uuid.UUID,
     position_id: uuid.UUID,
+    row: int,
     person: Invitee,
     deadline: datetime,
     snapshot: Mapping[str, Any],
@@ -180,7 +190,7 @@ def _make_attempt(
             )
         )
     else:
-        number = _next_number(tx, position_id, candidate_id, person.email)
+        number = _next_number(tx, position_id, candidate_id, row, person.email)
     attempt_id = uuid.uuid4()
     tx.execute(
         insert(attempt).values(
@@ -197,15 +207,19 @@ def _make_attempt(
     return attempt_id
 
 
-def _next_number(tx: Connection, position_id: uuid.UUID, candidate_id: uuid.UUID, email: str) -> int:
+def _next_number(
+    tx: Connection, position_id: uuid.UUID, candidate_id: uuid.UUID, row: int, email: str
+) -> int:
     earlier = tx.execute(
         select(attempt.c.number, attempt.c.state).where(
             attempt.c.position_id == position_id, attempt.c.candidate_id == candidate_id
         )
     ).all()
-    if any(row.state in OPEN_STATES for row in earlier):
-        raise InvalidInputError("%(email)s is already invited to this position.", email=email)
-    return max((row.number for row in earlier), default=0) + 1
+    if any(each.state in OPEN_STATES for each in earlier):
+        raise InvalidInputError(
+            "Row %(row)s: %(email)s is already invited to this position.", row=row, email=email
+        )
+    return max((each.number for each in earlier), default=0) + 1
 
 
 # --- by the worker -----------------------------------------------------------------------------------------
@@ -234,6 +248,7 @@ def send_invitation(work: jobs.Work, mail: str) -> None:
             deadline=issued.deadline,
             guide=issued.guide,
             reason=prepared.reason,
+            contact=issued.contact,
         ),
     )
     try:
@@ -348,6 +363,7 @@ def _packet(settings: Settings, publics: Publics, prepared: _Prepared, secret: s
         day_key=publics.current_day_key,
         consent_texts=texts.consent_texts(),
         guide=texts.guide(snapshot["language"]),
+        contact=settings.contact,
         policy=packet.Policy(**policy),
         limits=Limits(**snapshot["limits"]),
     )

@@ -72,10 +72,9 @@ def send(
                 with tx.begin_nested():
                     made = invite(tx, user, position_id, [person], deadline)
             except InvalidInputError as error:
-                if "row" not in error.params and "email" not in error.params:
+                if "row" not in error.params:
                     raise
-                if "row" in error.params:  # the stage saw one person; the page shows where they stand
-                    error.params["row"] = row
+                error.params["row"] = row  # the stage saw one person; the page shows where they stand
                 results.append(RowResult(line, person.name, person.email, error=message_of(error)))
             else:
                 results.append(RowResult(line, person.name, person.email, attempt_id=made[0]))

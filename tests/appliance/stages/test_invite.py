@@ -120,7 +120,10 @@ def test_the_same_address_gets_a_further_attempt_once_the_first_is_over(site: Si
     ("people", "word"),
     [
         ([], "between 1"),
-        ([("", "a@b.cn")], "Row 1"),
+        ([("", "a@b.cn")], r"Row 1: a@b\.cn has no name"),
+        ([("Bob", " ")], "Row 1: Bob has no mail address"),
+        ([("王" * 101, "a@b.cn")], "Row 1: the name 王+ … is too long"),
+        ([("Bob", f"b@{'c' * 300}.cn")], "Row 1: b@c+ … is too long"),
         ([("王小明", "nonsense")], "nonsense"),
         ([("王小明", "a@b.cn\nBcc: x@y.cn")], "Row 1"),
         ([("a", "a@b.cn"), ("b", "A@b.cn")], "Row 2.*twice"),

@@ -87,7 +87,8 @@ def test_rows_that_can_be_invited_are_and_the_others_stay_with_their_reason(desk
     left = re.search(r'<textarea id="f-people"[^>]*>(.*?)</textarea>', answer.text, re.S)
     assert left is not None
     assert left.group(1).split("\n") == [unreadable, twice]
-    assert "already invited" in answer.text
+    assert "Row 2: 韩梅梅 no-address has no mail address." in answer.text
+    assert "Row 4: li@example.com is already invited" in answer.text
     assert len(desk.site.rows(attempt, position_id=made)) == 2
 
 
