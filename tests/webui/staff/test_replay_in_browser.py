@@ -14,6 +14,7 @@ from appliance.domain import Role
 from appliance.tables import replay_view
 from tests.support.desk import Desk, post
 from tests.support.desk_browser import at_the_desk, ready
+from tests.support.keyholder import unlock
 from tests.support.room import CHROMIUM
 
 pytestmark = [
@@ -191,3 +192,22 @@ def test_evidence_lies_below_one_another_over_the_panels_width(desk: Desk, width
         shares = evidence.evaluate(GROUP_WIDTHS)
         assert min(shares) >= 0.6, shares
         assert evidence.evaluate("(list) => list.scrollWidth <= list.clientWidth")
+
+
+def test_a_vault_locked_meanwhile_is_said_and_unlocking_goes_on_at_the_same_place(desk: Desk) -> None:
+    view = open_view(desk)
+    with at_the_desk(desk) as browser:
+        page = browser.replay(view)
+        desk.keyholder.lock()
+        while page.request.get(f"{view}/tracks/camera", headers={"Range": "bytes=0-0"}).ok:
+            page.wait_for_timeout(200)  # the lock is learnt within seconds
+        # What is buffered needs no server: an address that the browser has not read yet.
+        page.evaluate("() => { document.querySelector('video').src += '?anew'; }")
+        page.locator("text=The vault is locked").first.wait_for()
+        assert not page.locator("text=The picture could not be read").is_visible()
+        page.keyboard.press("l")
+        unlock(desk.settings)
+        page.wait_for_function("() => document.querySelector('.banner[data-when=refused]').hidden")
+        page.wait_for_function("() => document.querySelector('video').readyState >= 2")
+        settled(page)
+        assert now(page) == pytest.approx(10_000, abs=1000)

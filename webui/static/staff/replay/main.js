@@ -5,6 +5,7 @@ import { Evidence } from "./evidence.js";
 import { install as installKeys } from "./keys.js";
 import { lanesOf } from "./lanes.js";
 import { Player } from "./player.js";
+import { Recovery } from "./recovery.js";
 import { installTabs } from "./tabs.js";
 import { Timeline } from "./timeline.js";
 import { Transcript } from "./transcript.js";
@@ -54,12 +55,24 @@ const notice = page.querySelector(".notice");
 function say(kind) {
   for (const banner of notice.children) banner.hidden = banner.dataset.when !== kind;
 }
-player.addEventListener("error", () => say("media"));
-player.addEventListener("playing", () => say(null));
-watched.addEventListener("over", () => {
-  for (const video of player.videos) video.pause();
-  say("over");
+const recovery = new Recovery(player);
+recovery.addEventListener("refused", ({ detail }) => {
+  notice.querySelector("[data-when=refused] .reason").textContent = detail;
+  say("refused");
 });
+recovery.addEventListener("damaged", () => say("media"));
+recovery.addEventListener("offline", () => say("offline"));
+recovery.addEventListener("back", () => {
+  say(null);
+  if (page.querySelector("[data-state=failed]")) showDocuments();
+});
+player.addEventListener("playing", () => say(null));
+for (const source of [recovery, watched]) {
+  source.addEventListener("over", () => {
+    for (const video of player.videos) video.pause();
+    say("over");
+  });
+}
 // A view that is closed takes no more seconds, so what is still here goes first.
 const closing = document.querySelector("form[action$='/close']");
 closing.addEventListener("submit", async (event) => {

@@ -62,6 +62,16 @@ export class Player extends EventTarget {
     else this.leader.pause();
   }
 
+  /** Reads all tracks anew and stands where it stood; after a failure the elements themselves give up. */
+  reload(playing) {
+    const at = this.leader.currentTime;
+    this.leader.addEventListener("loadedmetadata", () => {
+      this.leader.currentTime = at;
+      if (playing) this.toggle();
+    }, { once: true });
+    for (const video of this.videos) video.load();
+  }
+
   target(video) {
     return (this.now - Number(video.dataset.start)) / 1000;
   }
