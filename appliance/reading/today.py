@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, exists, select
 from sqlalchemy.sql.elements import BooleanClauseList
@@ -15,6 +16,7 @@ from appliance.tables import analysis, attempt, outgoing_mail, recording, replay
 
 RECENT = dt.timedelta(days=7)
 LONGEST = 20
+NEWEST = attempt.c.created_at.desc()
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,8 @@ class Today:
 
 
 def today(tx: Connection, user: User, now: dt.datetime) -> Today:
-    """For one person. `new` are interviews ready to replay that this person has not opened."""
+    """For one person. `new` are interviews ready to replay that this person has not opened,
+    the last sealed first."""
     recent = recording.c.sealed_at >= now - RECENT
     unseen = ~exists().where(
         replay_view.c.recording_id == attempt.c.id, replay_view.c.account_id == user.account_id
@@ -56,11 +59,16 @@ def today(tx: Connection, user: User, now: dt.datetime) -> Today:
     return Today(
         running=_list(tx, user, being_recorded & (attempt.c.deadline > now)),
         working=_list(tx, user, attempt.c.id.in_(in_sealing.union_all(in_analysis))),
-        new=_list(tx, user, sealed & recent & unseen),
+        new=_list(tx, user, sealed & recent & unseen, recording.c.sealed_at.desc()),
         attention=[(why, row) for why, condition in attention for row in _list(tx, user, condition)],
     )
 
 
-def _list(tx: Connection, user: User, condition: ColumnElement[bool] | BooleanClauseList) -> list[AttemptRow]:
-    query = rows().where(attempts_of(user), condition).order_by(attempt.c.created_at.desc()).limit(LONGEST)
+def _list(
+    tx: Connection,
+    user: User,
+    condition: ColumnElement[bool] | BooleanClauseList,
+    order: ColumnElement[Any] = NEWEST,
+) -> list[AttemptRow]:
+    query = rows().where(attempts_of(user), condition).order_by(order, attempt.c.id).limit(LONGEST)
     return [attempt_row(row) for row in tx.execute(query)]

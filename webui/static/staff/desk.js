@@ -23,6 +23,11 @@ document.addEventListener("click", async (event) => {
   }
 });
 
+// What refreshes itself rests while nobody can see it.
+document.body.addEventListener("htmx:beforeRequest", (event) => {
+  if (document.hidden && event.detail.elt.matches("[hx-trigger^=every]")) event.preventDefault();
+});
+
 document.body.addEventListener("htmx:responseError", (event) => {
   let message = toasts.dataset.failed;
   try {
