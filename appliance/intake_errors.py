@@ -33,6 +33,12 @@ class ExpiredError(GoneError):
     message = "The time for this interview is over. Please write to the person who invited you."
 
 
+class LateEpochError(ExpiredError):
+    """An epoch begun after the deadline; what was begun before is still taken."""
+
+    code = "late"
+
+
 class FinishedError(GoneError):
     code = "finished"
     message = "This interview is finished and complete. There is nothing more to do."

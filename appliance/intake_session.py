@@ -32,7 +32,10 @@ MAX_STATEMENT_CHARS = 64 * 1024
 
 @dataclass(frozen=True)
 class IntakeSession:
-    """A bound browser's request: the packet it was bound under, its binding and the attempt's state."""
+    """A bound browser's request: the packet it was bound under, its binding and the attempt's state.
+
+    `day_keys` and `deadline`: of all the packets it was bound under, in whichever of its tabs.
+    """
 
     recording: uuid.UUID
     packet: Packet
@@ -41,6 +44,7 @@ class IntakeSession:
     state: AttemptState
     sealed: bool
     day_keys: frozenset[str]
+    deadline: datetime
 
     @property
     def superseded(self) -> bool:
@@ -92,8 +96,10 @@ def authorise(folder: IntakeFolder, recording: uuid.UUID, token: str) -> IntakeS
     sealed = folder.tombstone(recording) is not None
     # A browser that was bound again still sends what it sealed under its earlier day key.
     bound = [each.generation for each in state.all_bindings() if each.browser_key == binding.browser_key]
-    day_keys = frozenset(packets[generation].day_key.id for generation in bound if generation in packets)
-    return IntakeSession(recording, packet, newest, binding, state, sealed, day_keys)
+    own = [packet, *(packets[generation] for generation in bound if generation in packets)]
+    day_keys = frozenset(each.day_key.id for each in own)
+    deadline = max(each.deadline for each in own)
+    return IntakeSession(recording, packet, newest, binding, state, sealed, day_keys, deadline)
 
 
 def token_digest(token: str) -> str:

@@ -2,7 +2,8 @@
 
 A record is one JSON line {"seq", "at", "kind", "body"}. Kinds and their bodies:
 
-bound              generation, browser_key (base64, 65 bytes), page, token_sha256, signature, address
+bound              generation, browser_key (base64, 65 bytes), page, token_sha256, signature, address,
+                   clock_ahead_ms: how far the browser's clock was ahead of ours, as far as it says so
 rebind_requested   generation, address
 checked            browser, camera, microphone, network, screen: ok|warn|fail|skipped; heard; numbers
 consent            generation, statement (JSON text), signature (base64), address
@@ -82,11 +83,13 @@ def statement_digest(text: str) -> str:
 
 @dataclass(frozen=True)
 class Binding:
-    """A browser that pressed Begin under one generation of the packet; `at` by intake's clock."""
+    """A browser that pressed Begin under one generation of the packet; `at` by intake's clock, of which the
+    browser's was then ahead."""
 
     generation: int
     browser_key: bytes
     at: datetime
+    clock_ahead_ms: float = 0.0
 
 
 @dataclass
@@ -133,7 +136,8 @@ class AttemptState:
     def _bound(self, record: IntakeRecord) -> None:
         body = record.body
         key = base64.b64decode(body["browser_key"])
-        binding = Binding(body["generation"], key, from_timestamp(record.at))
+        ahead = body.get("clock_ahead_ms", 0.0)
+        binding = Binding(body["generation"], key, from_timestamp(record.at), ahead)
         self.bindings.setdefault(binding.generation, binding)
         self.tokens[body["token_sha256"]] = binding
 

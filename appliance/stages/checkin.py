@@ -33,6 +33,8 @@ from appliance.intake_session import (
 from appliance.intake_state import CHECK_RESULTS, CHECKS, AttemptState, RecordKind, statement_digest
 from appliance.packet import Packet, secret_digest
 
+MAX_WALL_MS = 2**53 - 1  # beyond it a page's whole numbers are not exact
+
 
 @dataclass(frozen=True)
 class Begun:
@@ -51,8 +53,8 @@ def begin_message(recording: uuid.UUID, page: str) -> bytes:
 def begin(folder: IntakeFolder, recording: uuid.UUID, request: dict[str, Any], address: str) -> Begun:
     """Bind a browser to its attempt, or give the bound browser a further token.
 
-    `request` is {secret, browser_key, page, signature}. Another browser than the bound one gets
-    BoundElsewhereError, and the wish for a fresh link is recorded once for each generation.
+    `request` is {secret, browser_key, page, signature, wall_ms: the browser's clock}. Another browser than
+    the bound one gets BoundElsewhereError, and the wish for a fresh link is noted once for each generation.
     """
     packet, newest = _packet_for_secret(folder, recording, request.get("secret"))
     key = decode_base64(request.get("browser_key"), "browser_key", 65)
@@ -64,6 +66,7 @@ def begin(folder: IntakeFolder, recording: uuid.UUID, request: dict[str, Any], a
     verify_browser_signature(key, begin_message(recording, page), signature)
     token = secrets.token_urlsafe(TOKEN_BYTES)
     now = datetime.now(UTC)
+    ahead = _clock_ahead_ms(request.get("wall_ms"), now)
 
     def body(state: AttemptState) -> dict[str, Any]:
         bound = state.bindings.get(packet.generation)
@@ -82,6 +85,7 @@ def begin(folder: IntakeFolder, recording: uuid.UUID, request: dict[str, Any], a
             "signature": request["signature"],
             "token_sha256": token_digest(token),
             "address": address,
+            "clock_ahead_ms": ahead,
         }
 
     try:
@@ -90,6 +94,15 @@ def begin(folder: IntakeFolder, recording: uuid.UUID, request: dict[str, Any], a
         _request_fresh_link(folder, recording, packet.generation, address)
         raise
     return Begun(token, packet, state)
+
+
+def _clock_ahead_ms(wall_ms: object, now: datetime) -> int:
+    """How far a browser's clock is ahead of ours. One that does not say is taken to be right."""
+    if wall_ms is None:
+        return 0
+    if not isinstance(wall_ms, int | float) or isinstance(wall_ms, bool) or not 0 <= wall_ms <= MAX_WALL_MS:
+        raise BadRequestFieldError(what="wall_ms")
+    return round(wall_ms - now.timestamp() * 1000)
 
 
 def _packet_for_secret(folder: IntakeFolder, recording: uuid.UUID, secret: object) -> tuple[Packet, Packet]:

@@ -28,6 +28,7 @@ from appliance.intake_errors import (
     FinishedDifferentlyError,
     FinishedError,
     IntakeFullError,
+    LateEpochError,
     QuestionOrderError,
     RecordingTooLargeError,
     SealedError,
@@ -207,13 +208,16 @@ def _checked_opening(
 
 
 def _admit_epoch(folder: IntakeFolder, session: IntakeSession, opening: Opening) -> None:
-    """A new epoch is taken from the newest browser until its finish, and from an earlier one if it has waited
-    since before another took over; always within the packet's number of epochs."""
-    state = session.state
-    if not _opened_before(opening, state.superseded_at(session.binding)):
+    """A new epoch is taken from the newest browser until its finish or the deadline, and later, or from an
+    earlier browser, if it has waited since before; always within the packet's number of epochs."""
+    state, ahead_ms = session.state, session.binding.clock_ahead_ms
+    if not _opened_before(opening, state.superseded_at(session.binding), ahead_ms):
         raise SupersededError
-    if not _opened_before(opening, state.finished_at):
+    if not _opened_before(opening, state.finished_at, ahead_ms):
         raise FinishedError
+    # Until then it is in time whatever its browser's clock says.
+    if datetime.now(UTC) > session.deadline and not _opened_before(opening, session.deadline, ahead_ms):
+        raise LateEpochError
     if not session.state.consent.get(ConsentPurpose.RECORD):
         raise ConsentMissingError
     limits = session.packet.limits
@@ -225,9 +229,14 @@ def _admit_epoch(folder: IntakeFolder, session: IntakeSession, opening: Opening)
         folder.require_room_to_begin()
 
 
-def _opened_before(opening: Opening, moment: datetime | None) -> bool:
-    """Whether the signed clock of an epoch stands before a moment of our clock; None has not come yet."""
-    return moment is None or opening.clock.wall_ms <= (moment.timestamp() + CLOCK_SLACK_SECONDS) * 1000
+def _opened_before(opening: Opening, moment: datetime | None, ahead_ms: float) -> bool:
+    """Whether the signed clock of an epoch stands before a moment of our clock; None has not come yet.
+
+    `ahead_ms`: how far the browser's clock is ahead, as it was when the browser began.
+    """
+    if moment is None:
+        return True
+    return opening.clock.wall_ms - ahead_ms <= (moment.timestamp() + CLOCK_SLACK_SECONDS) * 1000
 
 
 def _no_room(folder: IntakeFolder, session: IntakeSession, size: int) -> FupanError | None:

@@ -88,6 +88,7 @@ class Candidate:
             "browser_key": b64(self.public_key),
             "page": page,
             "signature": b64(sign_by_browser(self.key, begin_message(self.recording, page))),
+            "wall_ms": time.time() * 1000,
             **changes,
         }
         status, answer = self.call("POST", f"/intake/recordings/{self.recording}/begin", json=body)

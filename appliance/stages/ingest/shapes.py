@@ -31,7 +31,7 @@ def _count(value: object) -> bool:
 
 
 def _number(value: object) -> bool:
-    return type(value) in (int, float) and math.isfinite(value) and abs(value) < 1e15  # type: ignore[arg-type]  # a number by its type
+    return type(value) in (int, float) and math.isfinite(value) and abs(value) < 1e16  # type: ignore[arg-type]  # a number by its type
 
 
 def _text(value: object) -> bool:

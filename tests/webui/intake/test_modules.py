@@ -99,9 +99,11 @@ def test_a_failing_database_does_not_end_the_uploading() -> None:
     assert result == {"sent": [0, 1], "troubled": True, "now": False}
 
 
-def test_a_superseded_epoch_is_set_aside_and_the_rest_is_sent() -> None:
+@pytest.mark.parametrize(("status", "code"), [(409, "superseded"), (410, "late")])
+def test_an_epoch_that_comes_too_late_is_set_aside_and_the_rest_is_sent(status: int, code: str) -> None:
     result = run(
         UPLOADER
+        + f"const refusal = {json.dumps({'status': status, 'code': code})};"
         + """
         queue = ["new", "old", "new", "old"].map((epoch, n) => ({ epoch, n }));
         store.setEpochAside = async ({ epoch }) => {
@@ -110,7 +112,7 @@ def test_a_superseded_epoch_is_set_aside_and_the_rest_is_sent() -> None:
         };
         const sent = [];
         const put = async ({ epoch, n }) => {
-          if (epoch === "new") throw Object.assign(new Error(), { status: 409, code: "superseded" });
+          if (epoch === "new") throw Object.assign(new Error(), refusal);
           sent.push(n);
         };
         const uploader = new Uploader({ recording: "r", put }, store);

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -151,6 +152,44 @@ def test_a_takeover_between_the_look_and_the_record_counts(
     assert code(doing(first)) == (409, "superseded")
 
 
+HOUR_MS = 3_600_000
+
+
+@pytest.mark.parametrize("ahead_ms", [-HOUR_MS, HOUR_MS, 400 * 24 * HOUR_MS])
+def test_a_clock_that_is_wrong_decides_no_takeover(begun: Begun, site: IntakeSite, ahead_ms: float) -> None:
+    packet, secret = site.invite()
+    first = Candidate(begun().call, packet.recording, secret)
+    assert first.begin(wall_ms=time.time() * 1000 + ahead_ms)[0] == 200
+    assert first.consent()[0] == 200
+
+    def opened(track: str, after_ms: float) -> Epoch:
+        clock = first.epoch().writer.opening.clock
+        return first.epoch(track, clock=replace(clock, wall_ms=clock.wall_ms + ahead_ms + after_ms))
+
+    waiting = opened("camera", 0)
+    taken_over(site, first)
+    assert first.put(waiting, waiting.chunk(b"recorded before the takeover"))[0] == 201
+    fresh = opened("events", LATER_MS)
+    assert code(first.put(fresh, fresh.chunk(b"recorded after it"))) == (409, "superseded")
+
+
+def test_a_browser_that_does_not_say_its_time_is_taken_to_be_right(begun: Begun, site: IntakeSite) -> None:
+    packet, secret = site.invite()
+    first = Candidate(begun().call, packet.recording, secret)
+    assert first.begin(wall_ms=None)[0] == 200
+    assert first.consent()[0] == 200
+    waiting = first.epoch()
+    taken_over(site, first)
+    assert first.put(waiting, waiting.chunk(b"before"))[0] == 201
+    fresh = later_epoch(first, "events")
+    assert code(first.put(fresh, fresh.chunk(b"after"))) == (409, "superseded")
+
+
+@pytest.mark.parametrize("wall_ms", ["1", True, -1, 2**53, 1e300, [], {}])
+def test_a_time_that_is_none_is_refused(site: IntakeSite, begun: Begun, wall_ms: object) -> None:
+    assert code(begun().begin(wall_ms=wall_ms)) == (422, "bad_field")
+
+
 STEPS = st.sampled_from(("mail", "begin A", "begin B", "A", "B"))
 
 
@@ -201,3 +240,59 @@ def test_after_the_finish_nothing_new_begins(begun: Begun) -> None:
     fresh = later_epoch(candidate)
     assert code(candidate.put(fresh, fresh.chunk(b"begun after it"))) == (410, "finished")
     assert record.CLOCK_SLACK_SECONDS < LATER_MS / 1000
+
+
+@pytest.mark.parametrize("ahead_ms", [0, -HOUR_MS, HOUR_MS])
+def test_after_the_deadline_only_what_was_begun_before_is_taken(
+    site: IntakeSite, begun: Begun, monkeypatch: pytest.MonkeyPatch, ahead_ms: float
+) -> None:
+    deadline = datetime.now(UTC) + timedelta(hours=1)
+    packet, secret = site.invite(deadline=deadline)
+    candidate = Candidate(begun().call, packet.recording, secret)
+    assert candidate.begin(wall_ms=time.time() * 1000 + ahead_ms)[0] == 200
+    assert candidate.consent()[0] == 200
+
+    def opened(track: str, seconds: float) -> Epoch:
+        """An epoch begun so long after the deadline, by a clock that is as wrong as it was at Begin."""
+        clock = candidate.epoch().writer.opening.clock
+        wall_ms = (deadline.timestamp() + seconds) * 1000 + ahead_ms
+        return candidate.epoch(track, clock=replace(clock, wall_ms=wall_ms))
+
+    running, waiting = opened("camera", -60), opened("events", -30)
+    early = opened("camera", 60)
+    assert candidate.put(running, running.chunk(b"one"))[0] == 201
+    assert candidate.put(early, early.chunk(b"here before the deadline, whatever it says"))[0] == 201
+
+    class Later(datetime):
+        @classmethod
+        def now(cls, tz: object = None) -> datetime:
+            return deadline + timedelta(seconds=90)
+
+    monkeypatch.setattr(intake_session, "datetime", Later)
+    monkeypatch.setattr(record, "datetime", Later)
+    late = opened("camera", 60)
+    assert code(candidate.put(late, late.chunk(b"begun after it"))) == (410, "late")
+    assert candidate.put(waiting, waiting.chunk(b"begun before it"))[0] == 201
+    assert candidate.put(running, running.chunk(b"two"))[0] == 201
+    assert candidate.finish(running, waiting, early)[0] == 200
+
+
+def test_a_tab_with_the_earlier_link_sends_what_the_later_deadline_allowed(
+    begun: Begun, site: IntakeSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    candidate = begun(deadline=datetime.now(UTC) + timedelta(hours=1))
+    earlier = candidate.token
+    packet = replace(site.folder.packet(candidate.recording), deadline=datetime.now(UTC) + timedelta(days=1))
+    _, candidate.secret = site.reinvite(packet)
+    assert candidate.begin()[0] == 200
+    candidate.token = earlier
+    clock = candidate.epoch().writer.opening.clock
+    epoch = candidate.epoch(clock=replace(clock, wall_ms=clock.wall_ms + 2 * HOUR_MS))
+
+    class Later(datetime):
+        @classmethod
+        def now(cls, tz: object = None) -> datetime:
+            return datetime.now(UTC) + timedelta(hours=2)
+
+    monkeypatch.setattr(record, "datetime", Later)
+    assert candidate.put(epoch, epoch.chunk(b"within the later one"))[0] == 201

@@ -6,6 +6,7 @@ const IDLE_MS = 5000;
 // The server will never take these; trying again would only repeat the refusal.
 const FINAL = new Set(["sealed", "expired", "token_unknown", "token_missing", "unknown_link"]);
 const unusable = (error) => error.status === 422 && error.code !== "bad_digest";
+const TOO_LATE = new Set(["superseded", "late"]);
 const LIMITS = new Set(["recording_too_large", "too_many_epochs"]);
 
 export class Uploader extends EventTarget {
@@ -113,7 +114,7 @@ export class Uploader extends EventTarget {
         this.#change({ problem: error.code });
         return "stop";
       }
-      if (error.code === "superseded") {
+      if (TOO_LATE.has(error.code)) {
         // Only new epochs are refused so: this one stays here, what was begun before is still taken.
         this.#change({ faults: this.state.faults + 1 });
         await this.store.setEpochAside(piece);
