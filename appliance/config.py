@@ -55,7 +55,7 @@ class Settings:
     """Everything a process needs to know about its site. Paths are absolute.
 
     `trusted_proxies` is how many reverse proxies of ours stand before the web processes: only so many
-    entries of X-Forwarded-For are believed.
+    entries of X-Forwarded-For are believed. `contact` is whom candidates ask; empty for whoever invited them.
     """
 
     data: Path
@@ -68,6 +68,7 @@ class Settings:
     deployment: str = "cn"
     site: str = "Fupan"
     language: str = "zh"
+    contact: str = ""
     disk_floor_bytes: int = 1024**3
     analysis_memory_bytes: int = 3 * 1024**3
     trusted_proxies: int = 0

@@ -71,6 +71,7 @@ TABLES: dict[str, dict[str, Rule]] = {
         "deployment": _choice("cn", "eu"),
         "site": _text(lambda text: 0 < len(text.strip()) <= 80, "a name of 1 to 80 characters"),
         "language": _choice("zh", "en"),
+        "contact": _text(lambda text: len(text) <= 200, "one line of at most 200 characters"),
         "disk_floor_bytes": _whole(0, 2**50),
         "analysis_memory_bytes": _whole(256 * 1024**2, 2**50),
         "trusted_proxies": _whole(0, 8),

@@ -75,6 +75,7 @@ def test_the_defaults_are_themselves_allowed() -> None:
         ("", "data", 5, "an absolute path"),
         ("", "site", "", "a name of 1 to 80 characters"),
         ("", "site", "two\nlines", "a name of 1 to 80 characters"),
+        ("", "contact", "Ms Lin\nhr@example.com", "one line of at most 200 characters"),
         ("", "staff_url", "hr.example", "an address as browsers write it"),
         ("", "staff_url", "https://hr.example:99999", "an address as browsers write it"),
         ("", "intake_url", "https://hr.example/room", "an address as browsers write it"),

@@ -77,6 +77,16 @@ def test_each_reason_says_why_the_mail_came(site: Settings) -> None:
     assert len(set(bodies.values())) == 3
 
 
+def test_a_mail_says_whom_to_ask(site: Settings) -> None:
+    for language, nobody in (("zh", "请联系：邀请您的人"), ("en", "Please ask: the person who invited you")):
+        unset = notify.compose_invitation(site, invitation(language))
+        told = notify.compose_invitation(site, invitation(language, contact="Ms Lin, +86 10 5555 0100"))
+        for kind in ("plain", "html"):
+            assert nobody in part(unset, kind)
+            assert "Ms Lin, +86 10 5555 0100" in part(told, kind)
+            assert nobody not in part(told, kind)
+
+
 def test_the_deadline_names_the_weekday_and_the_time_zone() -> None:
     shown = notify.format_deadline(dt.datetime(2026, 11, 21, 12, tzinfo=dt.UTC), "zh")
     assert "2026年11月2" in shown
