@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from appliance.config import Settings
-from appliance.errors import KeyholderDownError, VaultLockedError
+from appliance.errors import KeyholderDownError, KeyRefusedError, VaultLockedError
 from appliance.keyholder.client import Keyholder
 from storage.vault import SealedHeader, Vault
 
@@ -22,11 +22,13 @@ LOCK_SECONDS = 3.0
 PATIENCE_SECONDS = 2.0
 
 
-@dataclass
+@dataclass(eq=False)
 class _Held:
-    """Keys of one view's files; `until` in seconds of the monotonic clock."""
+    """Keys of one view's files; `until` in seconds of the monotonic clock. `over` once they must not be kept:
+    the view was closed or the vault locked while the keyholder was asked."""
 
-    until: float
+    until: float = 0.0
+    over: bool = False
     keys: dict[tuple[str, str], tuple[SealedHeader, bytearray]] = field(default_factory=dict)
 
     def wipe(self) -> None:
@@ -41,6 +43,7 @@ class FileKeys:
     def __init__(self) -> None:
         self._guard = threading.Lock()
         self._held: dict[uuid.UUID, _Held] = {}
+        self._asking: dict[uuid.UUID, list[_Held]] = {}
         self._unlocked_at = -LOCK_SECONDS
 
     def key(
@@ -55,27 +58,37 @@ class FileKeys:
     ) -> tuple[SealedHeader, bytes]:
         """The header and key of one sealed file. Asks the keyholder for all of the recording's files at once.
 
-        Raises storage's NotFound and IntegrityError, and what the keyholder raises.
+        Raises storage's NotFound and IntegrityError, KeyRefusedError when the view ended meanwhile, and what
+        the keyholder raises.
         """
+        held = _Held()
         with self._guard:
             found = self._find(view_id, kind, name)
+            if found is None:
+                self._asking.setdefault(view_id, []).append(held)
         if found is not None:
             self.require_unlocked(settings)
             return found
-        headers = {
-            (file.kind, file.name): vault.header_of(recording_id, file.kind, file.name)
-            for file in vault.list(recording_id)
-        }
-        wanted = headers.get((kind, name)) or vault.header_of(recording_id, kind, name)
-        keys = Keyholder(settings).file_keys(
-            recording_id, view_id, "replay", [header.raw for header in headers.values()]
-        )
-        lease = (lease_until - datetime.now(UTC)).total_seconds()
-        held = _Held(time.monotonic() + max(0.0, min(lease, settings.timing.replay_lease)))
-        for place, key in zip(headers, keys, strict=True):
-            held.keys[place] = (headers[place], bytearray(key))
-        answer = bytes(held.keys[kind, name][1])
-        self._keep(view_id, held)
+        try:
+            headers = {
+                (file.kind, file.name): vault.header_of(recording_id, file.kind, file.name)
+                for file in vault.list(recording_id)
+            }
+            wanted = headers.get((kind, name)) or vault.header_of(recording_id, kind, name)
+            keys = Keyholder(settings).file_keys(
+                recording_id, view_id, "replay", [header.raw for header in headers.values()]
+            )
+            lease = (lease_until - datetime.now(UTC)).total_seconds()
+            held.until = time.monotonic() + max(0.0, min(lease, settings.timing.replay_lease))
+            for place, key in zip(headers, keys, strict=True):
+                held.keys[place] = (headers[place], bytearray(key))
+            answer = bytes(held.keys[kind, name][1])
+            self._keep(view_id, held)
+        finally:
+            with self._guard:
+                self._asking[view_id].remove(held)
+                if not self._asking[view_id]:
+                    del self._asking[view_id]
         return wanted, answer
 
     def require_unlocked(self, settings: Settings) -> None:
@@ -91,12 +104,17 @@ class FileKeys:
                 for held in self._held.values():
                     held.wipe()
                 self._held.clear()
+                for asking in self._asking.values():
+                    for held in asking:
+                        held.over = True
             raise VaultLockedError
         self._unlocked_at = time.monotonic()
 
     def forget(self, view_id: uuid.UUID) -> None:
-        """Overwrite and drop the keys of a view."""
+        """Overwrite and drop the keys of a view, and those that are on their way to it."""
         with self._guard:
+            for asking in self._asking.get(view_id, ()):
+                asking.over = True
             held = self._held.pop(view_id, None)
             if held is not None:
                 held.wipe()
@@ -114,6 +132,9 @@ class FileKeys:
 
     def _keep(self, view_id: uuid.UUID, held: _Held) -> None:
         with self._guard:
+            if held.over:
+                held.wipe()
+                raise KeyRefusedError(reason="the view has ended")
             before = self._held.pop(view_id, None)
             if before is not None:
                 before.wipe()

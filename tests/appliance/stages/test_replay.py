@@ -5,6 +5,7 @@ import threading
 import tracemalloc
 import uuid
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from sqlalchemy import delete, update
@@ -17,6 +18,7 @@ from appliance.errors import (
     DamagedError,
     InvalidInputError,
     KeyholderDownError,
+    KeyRefusedError,
     NotFoundError,
     VaultLockedError,
 )
@@ -227,6 +229,31 @@ def test_locking_the_vault_ends_open_replays_at_once_and_unlocking_brings_them_b
     unlock(site.settings)
     with replay.open_track(site.settings, view, "camera") as file:
         assert file.read(0, 1000) == first
+
+
+@pytest.mark.parametrize("way", ["close", "lock"])
+def test_keys_that_arrive_after_the_view_was_closed_or_the_vault_locked_are_not_kept(
+    site: Site, view: replay.View, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    real = Keyholder.file_keys
+
+    def meanwhile(*arguments: Any) -> list[bytes]:
+        keys = real(*arguments)
+        if way == "close":
+            replay.close(site.settings, site.recruiter, view)
+        else:
+            site.keyholder.lock()
+            with pytest.raises(VaultLockedError):
+                replay._keys.require_unlocked(site.settings)
+        return keys
+
+    monkeypatch.setattr(replay.keys, "LOCK_SECONDS", 0.0)
+    monkeypatch.setattr(Keyholder, "file_keys", meanwhile)
+    replay._keys.forget(view.id)
+    with pytest.raises(KeyRefusedError):
+        replay.open_track(site.settings, view, "camera")
+    assert view.id not in replay._keys._held
+    assert not replay._keys._asking
 
 
 def test_a_keyholder_that_is_away_for_a_moment_stops_no_open_replay(
