@@ -83,12 +83,19 @@ class Work:
     """What a task gets besides its own arguments.
 
     `stopping` turns true when the worker must end: stop the child and raise `ChildStoppedError`; the job
-    goes back to the queue. `last` says that a failure now is final; an outage never is.
+    goes back to the queue. `last` says that a failure now is final; an outage never is. `failures` is how
+    often the work has failed before.
     """
 
     settings: Settings
     stopping: Callable[[], bool]
     last: bool = False
+    failures: int = 0
+
+    @property
+    def tally(self) -> dict[str, int]:
+        """What a job ordered in place of this one takes along, so that an outage forgets no failure."""
+        return {FAILURES: self.failures} if self.failures else {}
 
 
 class Backoff(BaseRetryStrategy):
@@ -171,6 +178,7 @@ def task(name: str, *, retry: bool = True) -> Callable[[Callable[..., None]], Ca
                 settings=context.additional_context["settings"],
                 stopping=context.should_abort,
                 last=not retry or failures >= len(BACKOFF_SECONDS),
+                failures=failures,
             )
             try:
                 function(work, **args)

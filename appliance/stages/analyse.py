@@ -57,7 +57,7 @@ def analyse(work: jobs.Work, recording: str) -> None:
         if outage in outages.DATABASE:
             raise
         if outage is not None:
-            _wait(work.settings, recording_id, outage)
+            _wait(work, recording_id, outage)
             return
         passing = not isinstance(error, ChildFailedError) or error.kind in PASSING
         if _note_failure(work.settings, recording_id, error, final=work.last or not passing):
@@ -337,9 +337,9 @@ def _keep(settings: Settings, run: _Run, result: dict[str, Any], drafts: Drafts)
         log.append(tx, log.Action.ANALYSE_DONE, actor, "recording", run.recording_id, details=details)
 
 
-def _wait(settings: Settings, recording_id: uuid.UUID, reason: str) -> None:
+def _wait(work: jobs.Work, recording_id: uuid.UUID, reason: str) -> None:
     """End this job and order the next: an outage is no failure and wears out no retries."""
-    with transaction("worker", settings) as tx:
+    with transaction("worker", work.settings) as tx:
         if _set(tx, recording_id, state=AnalysisState.QUEUED, reason=reason):
             jobs.enqueue(
                 tx,
@@ -347,6 +347,7 @@ def _wait(settings: Settings, recording_id: uuid.UUID, reason: str) -> None:
                 lock=f"recording:{recording_id}",
                 wait_seconds=outages.WAIT_SECONDS[reason],
                 recording=str(recording_id),
+                **work.tally,
             )
 
 

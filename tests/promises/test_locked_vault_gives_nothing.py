@@ -93,16 +93,33 @@ def test_candidates_go_on_and_sealing_waits_without_failing(
 
 
 def test_analysis_waits_too(site: Site) -> None:
-    made = site.sealed_but_not_analysed(list(recorded()))
-    pack = site.settings.models_folder / "1"
-    pack.mkdir()
-    (pack / "manifest.json").write_text("{}")
-    (site.settings.models_folder / "active").symlink_to(pack)
+    made = _to_analyse(site)
     site.keyholder.lock()
     analyse.analyse(site.work, str(made))
     row = site.row(analysis, made)
     assert (row.state, row.reason) == (AnalysisState.QUEUED, "vault_locked")
     assert len(site.waiting_jobs("analyse")) == 2  # the one it had, and the later one it ordered
+
+
+@pytest.mark.parametrize("name", ["seal", "analyse"])
+def test_waiting_forgets_no_failure_before_it(site: Site, name: str) -> None:
+    """A job that failed four times and then met the lock has one more try, not six."""
+    made = site.finished(list(recorded())) if name == "seal" else _to_analyse(site)
+    with transaction("worker", site.settings) as tx:
+        tx.execute(text("UPDATE procrastinate_jobs SET args = args || jsonb_build_object('failures', 4)"))
+    site.keyholder.lock()
+    site.run_jobs()
+    assert site.waiting_jobs(name) == [{"recording": str(made), "failures": 4}]
+
+
+def _to_analyse(site: Site) -> uuid.UUID:
+    """A sealed recording whose analysis could begin now."""
+    made = site.sealed_but_not_analysed(list(recorded()))
+    pack = site.settings.models_folder / "1"
+    pack.mkdir()
+    (pack / "manifest.json").write_text("{}")
+    (site.settings.models_folder / "active").symlink_to(pack)
+    return made
 
 
 def _now(site: Site) -> None:

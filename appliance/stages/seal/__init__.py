@@ -72,7 +72,7 @@ def seal(work: jobs.Work, recording: str) -> None:
             raise
         if outage in outages.DATABASE:
             raise
-        _wait(work.settings, recording_id, outage)
+        _wait(work, recording_id, outage)
 
 
 def order_again(tx: Connection, user: User, recording_id: uuid.UUID) -> None:
@@ -155,9 +155,9 @@ def _put_tombstone(keyholder: Keyholder, transport: Transport, recording_id: uui
     transport.put_tombstone(keyholder.sign("tombstone", statement))
 
 
-def _wait(settings: Settings, recording_id: uuid.UUID, reason: str) -> None:
+def _wait(work: jobs.Work, recording_id: uuid.UUID, reason: str) -> None:
     """End this job and order the next: an outage is no failure and wears out no retries."""
-    with transaction("worker", settings) as tx:
+    with transaction("worker", work.settings) as tx:
         tx.execute(update(recording).where(recording.c.id == recording_id).values(problem=reason))
         jobs.enqueue(
             tx,
@@ -165,6 +165,7 @@ def _wait(settings: Settings, recording_id: uuid.UUID, reason: str) -> None:
             lock=f"recording:{recording_id}",
             wait_seconds=outages.WAIT_SECONDS[reason],
             recording=str(recording_id),
+            **work.tally,
         )
 
 
