@@ -371,7 +371,8 @@ def _packet(settings: Settings, publics: Publics, prepared: _Prepared, secret: s
 
 def _note_sent(settings: Settings, mail_id: uuid.UUID, prepared: _Prepared) -> None:
     with transaction("worker", settings) as tx:
-        _set_mail(tx, mail_id, state="sent", sent_at=datetime.now(UTC))
+        written = None if settings.smtp.host else "no_relay"  # then it lies in the spool
+        _set_mail(tx, mail_id, state="sent", sent_at=datetime.now(UTC), reason=written)
         _note_invited(tx, prepared)
 
 

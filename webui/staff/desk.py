@@ -129,7 +129,7 @@ def flashed() -> list[tuple[str, str]]:
 
 def page(template: str, status: int = 200, **values: Any) -> Response:
     """Render a staff page."""
-    response = make_response(render_template(template, **values))
+    response = make_response(render_template(template, no_relay=not settings().smtp.host, **values))
     response.status_code = status
     return response
 

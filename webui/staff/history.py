@@ -50,7 +50,10 @@ def line(happened: Happening) -> Line:
     told = [_text(body.get("to")), _text(body.get("who")), words.reason(_text(body.get("reason")))]
     if "refused" in body:
         told.append(words.outcome("denied"))
-    return Line(happened.at, texts.get(happened.kind, happened.kind), " · ".join(filter(None, told)))
+    text = texts.get(happened.kind, happened.kind)
+    if happened.kind == "mail:sent" and body.get("reason") == "no_relay":
+        text = _("Invitation written, not mailed")
+    return Line(happened.at, text, " · ".join(filter(None, told)))
 
 
 def checks(found: object) -> list[tuple[str, str, str]]:

@@ -92,6 +92,17 @@ def test_rows_that_can_be_invited_are_and_the_others_stay_with_their_reason(desk
     assert len(desk.site.rows(attempt, position_id=made)) == 2
 
 
+def test_without_a_relay_nobody_is_told_that_mail_went_out(desk: Desk) -> None:
+    assert not desk.site.settings.smtp.host
+    assert "No mail relay is set" in desk.client(Role.SYSTEM_ADMIN).get("/health").text
+    [made] = desk.site.invite("anna")
+    desk.site.run_jobs()
+    page = desk.client(Role.RECRUITER).get(f"/attempts/{made}").text
+    assert "Invitation written, not mailed" in page
+    assert "folder mail/" in page
+    assert "Invitation sent" not in page
+
+
 def test_a_deadline_that_is_none_invites_nobody(desk: Desk) -> None:
     made = desk.site.position()
     for deadline in ("", "yesterday", "2020-01-01"):
