@@ -123,7 +123,9 @@ def _serve(
     finally:
         with _signals_ignored():
             say("stopping")
-            supervisor.stop()
+            supervisor.stop(
+                lambda left: say(f"waiting for {', '.join(left) or 'the supervisor'} to end what it does")
+            )
             server.stop()
             say("stopped; everything is kept in " + str(layout.data))
 

@@ -16,7 +16,7 @@ import subprocess
 import sys
 import time
 import xmlrpc.client
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from supervisor.xmlrpc import SupervisorTransport
 from appliance.embedded.layout import Layout
 from appliance.errors import ConfigurationError
 
+TELL_SECONDS = 2.0
 LOG_BYTES = "5MB"
 LOG_GENERATIONS = 3
 
@@ -138,13 +139,17 @@ class Supervisor:
         except subprocess.TimeoutExpired:
             return None
 
-    def stop(self) -> None:
-        """Ask it to stop its children, last started first, and wait for it. Safe to call twice."""
+    def stop(self, tell: Callable[[list[str]], None] | None = None) -> None:
+        """Ask it to stop its children, last started first, and wait for it; `tell` gets, every two seconds,
+        the names of those that still run. Safe to call twice."""
         if self._process is None:
             return
+        pids = _pids(self._layout) if tell and self.alive else {}
         if self._process.poll() is None:
             self._process.send_signal(signal.SIGTERM)
-        self._process.wait()
+        while self.wait(TELL_SECONDS) is None:
+            if tell:
+                tell(sorted(name for name, pid in pids.items() if Path(f"/proc/{pid}").exists()))
 
     def states(self) -> dict[str, str]:
         """Program name → supervisord's word for its state; empty while it does not answer yet."""
@@ -174,10 +179,19 @@ def await_previous(layout: Layout, seconds: float = 30.0) -> None:
 
 def states(layout: Layout) -> dict[str, str]:
     """Program name → state, asked of a running supervisord over its socket; empty when none answers."""
+    return {info["name"]: info["statename"] for info in _told(layout)}
+
+
+def _pids(layout: Layout) -> dict[str, int]:
+    """Asked before a stop: while it stops, supervisord answers nothing."""
+    return {info["name"]: info["pid"] for info in _told(layout) if info["pid"]}
+
+
+def _told(layout: Layout) -> list[dict[str, Any]]:
     transport = SupervisorTransport(serverurl=f"unix://{layout.supervisor_socket}")
     proxy = xmlrpc.client.ServerProxy("http://127.0.0.1", transport=transport)
     try:
         answer: Any = proxy.supervisor.getAllProcessInfo()
     except (OSError, http.client.HTTPException, xmlrpc.client.Error):
-        return {}
-    return {info["name"]: info["statename"] for info in answer}
+        return []
+    return list(answer)

@@ -380,3 +380,21 @@ def _wait_for(condition, seconds: float = 20.0) -> None:
     while not condition():
         assert time.monotonic() < deadline, "it did not come true"
         time.sleep(0.05)
+
+
+def test_a_stop_says_what_it_waits_for(folder: Path) -> None:
+    layout = Layout(folder)
+    for each in layout.folders():
+        each.mkdir(exist_ok=True)
+    up = str(folder / "up")
+    code = f"import signal, time; signal.signal(15, 1); open({up!r}, 'w').close(); time.sleep(60)"
+    program = Program("stubborn", (sys.executable, "-c", code), 1, grace=3)
+    layout.supervisor_configuration.write_text(configuration(layout, [program], folder))
+    supervisor = Supervisor(layout)
+    supervisor.start({"PATH": os.environ["PATH"]})
+    _wait_for((folder / "up").exists)
+    _wait_for(lambda: "stubborn" in supervisor.states())
+    told: list[list[str]] = []
+    supervisor.stop(told.append)
+    assert told[0] == ["stubborn"]
+    assert not supervisor.alive
