@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from flask_babel import gettext as _
+from flask_babel import pgettext
 
 from webui import words as word_lists
 
@@ -20,7 +21,9 @@ def words() -> dict[str, Any]:
         "found": _("%(n)s found", n="{n}"),
         "found_at": _("%(k)s of %(n)s", k="{k}", n="{n}"),
         "unsure": _("The computer was not sure of these words"),
-        "confidence": _("sure"),
+        "sure": {"high": _("quite sure"), "middle": _("fairly sure"), "low": _("not sure")},
+        "sharp": _("sharp"),
+        "soft": _("not sharp"),
         "failed": _("This could not be read. Reload the page to try again."),
         "yes": _("yes"),
         "no": _("no"),
@@ -63,6 +66,7 @@ def units() -> dict[str, str]:
         "dbfs": "dBFS",
         "fps": _("pictures a second"),
         "count": "",
+        "face": pgettext("unit", "face"),
         "faces": _("faces"),
         "boolean": "",
         "index": "",

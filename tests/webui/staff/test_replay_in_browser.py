@@ -12,7 +12,7 @@ from sqlalchemy import select
 from appliance.database import transaction
 from appliance.domain import Role
 from appliance.tables import replay_view
-from tests.support.desk import Desk, post
+from tests.support.desk import CONTENTS, Desk, post
 from tests.support.desk_browser import at_the_desk, ready
 from tests.support.keyholder import unlock
 from tests.support.room import CHROMIUM
@@ -211,3 +211,26 @@ def test_a_vault_locked_meanwhile_is_said_and_unlocking_goes_on_at_the_same_plac
         page.wait_for_function("() => document.querySelector('video').readyState >= 2")
         settled(page)
         assert now(page) == pytest.approx(10_000, abs=1000)
+
+
+def test_figures_of_signals_carry_no_false_digits_and_say_in_words_how_sure_they_are(desk: Desk) -> None:
+    recording = desk.sealed(analysed=False)
+    spans = {"start_ms": 0, "end_ms": 2000}
+    signals = [
+        {"kind": "face_count", **spans, "value": 1, "unit": "faces", "confidence": 0.82},
+        {"kind": "sharpness", **spans, "value": 263.4567, "unit": "index", "confidence": None},
+        {"kind": "level", **spans, "value": -23.46, "unit": "dbfs", "confidence": 0.3},
+        {"kind": "fps", **spans, "value": 24.96, "unit": "fps", "confidence": 0.6},
+    ]
+    desk.analysed(recording, {**CONTENTS, "signals": {"version": 1, "signals": signals}})
+    view = post(desk.client(Role.RECRUITER), f"/recordings/{recording}/views").location
+    with at_the_desk(desk) as browser:
+        page = browser.replay(view)
+        page.click("#tab-evidence")
+        said = page.locator(".evidence-list .jump").all_text_contents()
+    assert [text.split(" ", 1)[1] for text in said] == [
+        "1 face · quite sure",
+        "263 · sharp",
+        "-23 dBFS · not sure",
+        "25 pictures a second · fairly sure",
+    ]

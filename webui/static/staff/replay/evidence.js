@@ -2,6 +2,10 @@
 
 import { clock } from "./clock.js";
 
+// No more digits than the measurement carries, by unit; two where none is named.
+const DIGITS = { fps: 1, per_second: 1, faces: 0, index: 0, db: 0, dB: 0, dbfs: 0, characters_per_minute: 0, words_per_minute: 0 };
+const SOFT = 20; // the sharpness below which the report calls a picture not sharp
+
 export class Evidence {
   constructor(root, words) {
     this.root = root;
@@ -61,19 +65,26 @@ export class Evidence {
     return box;
   }
 
-  value({ value, unit, confidence }) {
-    const figure = typeof value === "boolean" ? this.words[value ? "yes" : "no"] : this.figure(value);
-    const said = unit === "share" ? this.percent(value) : [figure, this.words.units[unit] ?? unit].filter(Boolean).join(" ");
-    const sure = confidence === undefined || confidence === null ? "" : ` · ${this.words.confidence} ${this.percent(confidence)}`;
-    return said + sure;
+  value({ kind, value, unit, confidence }) {
+    const figure = typeof value === "boolean" ? this.words[value ? "yes" : "no"] : this.figure(value, DIGITS[unit]);
+    const named = unit === "faces" && figure === "1" ? "face" : unit;
+    const said = unit === "share" ? this.percent(value) : [figure, this.words.units[named] ?? unit].filter(Boolean).join(" ");
+    const judged = kind === "sharpness" ? this.words[value < SOFT ? "soft" : "sharp"] : "";
+    return [said, judged, this.sure(confidence)].filter(Boolean).join(" · ");
+  }
+
+  /** How sure the model was, in words: its own figure says more than it knows. */
+  sure(confidence) {
+    if (confidence === undefined || confidence === null) return "";
+    return this.words.sure[confidence >= 0.8 ? "high" : confidence >= 0.5 ? "middle" : "low"];
   }
 
   percent(share) {
     return this.words.percent.replace("{n}", Math.round(share * 100));
   }
 
-  figure(value) {
-    return typeof value === "number" ? String(Math.round(value * 100) / 100) : String(value ?? "");
+  figure(value, digits = 2) {
+    return typeof value === "number" ? String(Number(value.toFixed(digits))) : String(value ?? "");
   }
 
   jump(from, to, text) {
