@@ -39,14 +39,19 @@ for (const list of document.querySelectorAll("[data-rows]")) {
 }
 
 const output = document.querySelector("output[name=total]");
+/** No competencies at all are allowed: interviews are then judged as a whole. */
+function namesNothing() {
+  return [...document.querySelectorAll("input[name=competency_name]")].every((input) => !input.value.trim());
+}
 function total() {
   if (!output) return;
   const sum = [...document.querySelectorAll("input[name=weight]")].reduce((all, input) => all + (Number(input.value) || 0), 0);
   output.textContent = output.dataset.words.replace("{n}", sum);
-  output.classList.toggle("over", sum !== 100);
-  document.querySelector("[data-total-off]").hidden = sum === 100;
+  const fine = sum === 100 || (sum === 0 && namesNothing());
+  output.classList.toggle("over", !fine);
+  document.querySelector("[data-total-off]").hidden = fine;
 }
 document.addEventListener("input", (event) => {
-  if (event.target.name === "weight") total();
+  if (["weight", "competency_name"].includes(event.target.name)) total();
 });
 total();
