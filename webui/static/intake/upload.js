@@ -6,7 +6,7 @@ const IDLE_MS = 5000;
 // The server will never take these; trying again would only repeat the refusal.
 const FINAL = new Set(["sealed", "expired", "token_unknown", "token_missing", "unknown_link"]);
 const unusable = (error) => error.status === 422 && error.code !== "bad_digest";
-const TOO_LATE = new Set(["superseded", "late"]);
+const TOO_LATE = new Set(["superseded", "late", "finished"]);
 const LIMITS = new Set(["recording_too_large", "too_many_epochs"]);
 
 export class Uploader extends EventTarget {
