@@ -57,7 +57,10 @@ async function page(request) {
   } catch {
     // No network: the kept page follows.
   }
-  const known = (await cache.match(request)) ?? (await cache.match(request, { ignoreSearch: true }));
+  // The page varies with the browser's language, which is not asked for again without a network.
+  const known =
+    (await cache.match(request, { ignoreVary: true })) ??
+    (await cache.match(request, { ignoreSearch: true, ignoreVary: true }));
   return known ?? Response.error();
 }
 
