@@ -1,4 +1,4 @@
--- Every table. The comments on columns are in appliance/tables.py.
+-- Every table. The comments on columns are in appliance/tables/.
 
 CREATE TABLE department (
     id uuid PRIMARY KEY,

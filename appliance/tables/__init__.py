@@ -1,0 +1,45 @@
+"""Every table, for SQLAlchemy Core.
+
+Code runs Core statements (`select`, `insert`, `update`) on the Connection that
+`database.transaction(role)` yields; there are no ORM sessions and no mapped objects. Column names and
+types are checked by mypy through TypedColumns. The SQL that makes the tables is in `migrations/`;
+tests/appliance/test_database.py keeps both equal.
+
+Conventions: uuid keys made by the caller, UTC timestamptz, durations in milliseconds (`_ms`), sizes in
+bytes. An attempt and its recording share one id. Transcripts, signals, quotes and peaks are never here:
+they are sealed documents in the vault, and `document` only names them.
+"""
+
+from __future__ import annotations
+
+from appliance.tables.audit import audit_event, audit_head
+from appliance.tables.base import metadata
+from appliance.tables.intake import browser_key, consent, intake_record
+from appliance.tables.interviews import assignment, attempt, candidate, position, question
+from appliance.tables.mail import outgoing_mail
+from appliance.tables.people import account, department, session, sign_in_link
+from appliance.tables.recordings import analysis, document, recording, replay_view, track
+
+__all__ = [
+    "account",
+    "analysis",
+    "assignment",
+    "attempt",
+    "audit_event",
+    "audit_head",
+    "browser_key",
+    "candidate",
+    "consent",
+    "department",
+    "document",
+    "intake_record",
+    "metadata",
+    "outgoing_mail",
+    "position",
+    "question",
+    "recording",
+    "replay_view",
+    "session",
+    "sign_in_link",
+    "track",
+]

@@ -1,0 +1,125 @@
+"""Recordings, what is sealed and analysed of them, and every opening of a replay."""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    Named,
+    Table,
+    Text,
+    TypedColumns,
+    Uuid,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+
+from appliance.tables.base import NOW, Moment, metadata
+
+
+class RecordingColumns(TypedColumns):
+    """A cache of what the vault holds; `fupan vault check` rebuilds it.
+
+    `gaps` is a list of [start_ms, end_ms, reason, track]; `problem` names why sealing failed.
+    """
+
+    id: Named[uuid.UUID] = Column(ForeignKey("attempt.id"), primary_key=True)
+    state: Named[str] = Column(Text, nullable=False, server_default="collecting")
+    day_key_id: Named[str | None] = Column(Text)
+    department_year_key: Named[str | None] = Column(Text)
+    sealed_at: Named[dt.datetime | None] = Column(Moment)
+    duration_ms: Named[int | None] = Column(BigInteger)
+    bytes: Named[int | None] = Column(BigInteger)
+    problem: Named[str | None] = Column(Text)
+    gaps: Named[list[Any]] = Column(JSONB, nullable=False, server_default="[]")
+
+
+recording = Table(
+    "recording",
+    metadata,
+    RecordingColumns,
+    Index("recording_unsealed", "state", postgresql_where=text("state <> 'sealed'")),
+    Index("recording_sealed_at", "sealed_at"),
+)
+
+
+class TrackColumns(TypedColumns):
+    """A sealed track; `start_ms` is its first sample on the recording's clock."""
+
+    recording_id: Named[uuid.UUID] = Column(ForeignKey("recording.id"), primary_key=True)
+    name: Named[str] = Column(Text, primary_key=True)
+    kind: Named[str] = Column(Text, nullable=False)
+    mime: Named[str] = Column(Text, nullable=False)
+    container: Named[str] = Column(Text, nullable=False)
+    duration_ms: Named[int] = Column(BigInteger, nullable=False)
+    bytes: Named[int] = Column(BigInteger, nullable=False)
+    width: Named[int | None] = Column(Integer)
+    height: Named[int | None] = Column(Integer)
+    start_ms: Named[int] = Column(BigInteger, nullable=False, server_default="0")
+
+
+track = Table("track", metadata, TrackColumns)
+
+
+class DocumentColumns(TypedColumns):
+    """A sealed document (transcript, signals, peaks, report, timeline): its name, never its words."""
+
+    recording_id: Named[uuid.UUID] = Column(ForeignKey("recording.id"), primary_key=True)
+    name: Named[str] = Column(Text, primary_key=True)
+    version: Named[int] = Column(Integer, primary_key=True, server_default="1", autoincrement=False)
+    kind: Named[str] = Column(Text, nullable=False)
+    bytes: Named[int] = Column(BigInteger, nullable=False)
+    created_at: Named[dt.datetime] = Column(Moment, nullable=False, server_default=NOW)
+    pack_version: Named[str | None] = Column(Text)
+
+
+document = Table("document", metadata, DocumentColumns)
+
+
+class AnalysisColumns(TypedColumns):
+    """Where the analysis of one recording stands. `figures` holds numbers only, never words."""
+
+    recording_id: Named[uuid.UUID] = Column(ForeignKey("recording.id"), primary_key=True)
+    state: Named[str] = Column(Text, nullable=False, server_default="queued")
+    progress: Named[int] = Column(Integer, nullable=False, server_default="0")
+    stage: Named[str | None] = Column(Text)
+    pack_version: Named[str | None] = Column(Text)
+    reason: Named[str | None] = Column(Text)
+    queued_at: Named[dt.datetime] = Column(Moment, nullable=False, server_default=NOW)
+    started_at: Named[dt.datetime | None] = Column(Moment)
+    finished_at: Named[dt.datetime | None] = Column(Moment)
+    figures: Named[dict[str, Any]] = Column(JSONB, nullable=False, server_default="{}")
+
+
+analysis = Table(
+    "analysis",
+    metadata,
+    AnalysisColumns,
+    Index("analysis_unfinished", "state", postgresql_where=text("state IN ('queued', 'running', 'failed')")),
+)
+
+
+class ReplayViewColumns(TypedColumns):
+    """One opening of a replay. Keys are given for it until `lease_until`, and never after `closed_at`.
+
+    `watched` is a sorted list of [start_ms, end_ms].
+    """
+
+    id: Named[uuid.UUID] = Column(Uuid, primary_key=True)
+    recording_id: Named[uuid.UUID] = Column(ForeignKey("recording.id"), nullable=False, index=True)
+    account_id: Named[uuid.UUID] = Column(ForeignKey("account.id"), nullable=False)
+    event_seq: Named[int] = Column(BigInteger, ForeignKey("audit_event.seq"), nullable=False, unique=True)
+    opened_at: Named[dt.datetime] = Column(Moment, nullable=False, server_default=NOW)
+    lease_until: Named[dt.datetime] = Column(Moment, nullable=False)
+    closed_at: Named[dt.datetime | None] = Column(Moment)
+    watched: Named[list[Any]] = Column(JSONB, nullable=False, server_default="[]")
+
+
+replay_view = Table("replay_view", metadata, ReplayViewColumns)
