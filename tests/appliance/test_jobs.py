@@ -19,7 +19,8 @@ from appliance.database import transaction
 from appliance.errors import AuditUnavailableError, DatabaseDownError, KeyholderDownError, VaultLockedError
 from storage.vault import VaultFull
 from tests.support import postgres
-from tests.support.worker import run_jobs, until, worker_process
+from tests.support.waiting import until
+from tests.support.worker import run_jobs, worker_process
 
 ran: list[str] = []
 OUTAGES = (

@@ -7,12 +7,12 @@ import os
 import shutil
 import socket
 import subprocess
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from tests.bench import usage
+from tests.support.waiting import until
 
 PROGRAM = shutil.which("nginx") or "/usr/sbin/nginx"
 # A body is taken into memory whole before a Python thread sees it: a slow uplink holds none, and no file
@@ -129,10 +129,13 @@ def running(folder: Path, upstream: int) -> Iterator[Nginx]:
 
 def wait_for(port: int, process: subprocess.Popen[bytes], seconds: float = 30.0) -> None:
     """Until somebody listens on the port. Raises RuntimeError when the process ends or does not listen."""
-    deadline = time.monotonic() + seconds
-    while True:
+
+    def listens() -> bool:
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
-            return
-        if process.poll() is not None or time.monotonic() > deadline:
-            raise RuntimeError(f"{process.args!r} does not listen on port {port}")
-        time.sleep(0.05)
+            return True
+        return False
+
+    with contextlib.suppress(TimeoutError):
+        until(lambda: listens() or process.poll() is not None, seconds)
+    if not listens():
+        raise RuntimeError(f"{process.args!r} does not listen on port {port}")

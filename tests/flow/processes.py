@@ -6,9 +6,8 @@ import contextlib
 import json
 import os
 import signal
-import time
 import xmlrpc.client
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 from supervisor.xmlrpc import SupervisorTransport
@@ -20,6 +19,7 @@ from appliance.embedded.postgres import EmbeddedPostgres
 from appliance.errors import KeyholderDownError
 from appliance.keyholder.client import Keyholder
 from tests.support.product import Product
+from tests.support.waiting import until
 from tests.support.web import Client
 
 
@@ -74,15 +74,6 @@ def _serves(port: int) -> bool:
     with contextlib.suppress(OSError):
         return Client(f"http://127.0.0.1:{port}").ask("GET", "/healthz").status < 500
     return False
-
-
-def until(condition: Callable[[], bool], seconds: float = 60) -> None:
-    """Wait for what the product does by itself. Raises TimeoutError."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            raise TimeoutError
-        time.sleep(0.1)
 
 
 def pid(product: Product, name: str) -> int:

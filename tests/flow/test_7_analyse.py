@@ -18,11 +18,12 @@ from tests.flow.rows import actions, jobs, rows
 from tests.support import fake_camera, story
 from tests.support.media import pieces, recorded
 from tests.support.product import Product
+from tests.support.waiting import until
 
 
 @pytest.fixture
-def models(debian: Product) -> None:
-    if not (debian.settings.models_folder / "active" / "manifest.json").is_file():
+def models(live: Product) -> None:
+    if not (live.settings.models_folder / "active" / "manifest.json").is_file():
         pytest.skip("no model pack (make test builds it; FUPAN_MODELS names its folder)")
 
 
@@ -66,7 +67,7 @@ def test_one_face_is_there_nearly_all_the_time(models: None, real_speech: None, 
 
 
 def test_signals_have_spans_and_the_packs_version(
-    models: None, debian: Product, anna: Told, recruiter: Desk
+    models: None, live: Product, anna: Told, recruiter: Desk
 ) -> None:
     view = recruiter.open_view(anna.recording)
     found = recruiter.document(view, "signals")
@@ -74,22 +75,22 @@ def test_signals_have_spans_and_the_packs_version(
     assert kinds >= {"speech_activity", "face_present", "fps", "sharpness"}
     for each in found["signals"]:
         assert -1000 <= each["start_ms"] <= each["end_ms"] <= anna.report.duration_ms + 1000
-    made = [row for row in rows(debian, document, recording_id=anna.recording) if row.name != "timeline"]
+    made = [row for row in rows(live, document, recording_id=anna.recording) if row.name != "timeline"]
     assert {row.name for row in made} == {"transcript", "signals", "peaks", "report"}
     assert {row.pack_version for row in made} == {found["pack"]}
 
 
 def test_declining_still_records_and_leaves_no_job_and_no_signal(
-    debian: Product, hired: Hired, relay: Relay, recruiter: Desk
+    live: Product, hired: Hired, relay: Relay, recruiter: Desk
 ) -> None:
     candidate = quick.begun(quick.invited(recruiter, relay, hired.english, "decline"), analysis=False)
     epoch = quick.record(candidate, recorded())
     assert candidate.finish(epoch)[0] == 200
-    report = story.wait_for_report(debian.settings, candidate.recording)
+    report = story.wait_for_report(live.settings, candidate.recording)
     assert (report.state, report.analysis, report.reason) == ("sealed", "skipped", "declined")
-    assert jobs(debian, "analyse", candidate.recording) == []
-    assert [row.name for row in rows(debian, document, recording_id=candidate.recording)] == ["timeline"]
-    assert Action.ANALYSE_RUN not in actions(debian, "recording", candidate.recording)
+    assert jobs(live, "analyse", candidate.recording) == []
+    assert [row.name for row in rows(live, document, recording_id=candidate.recording)] == ["timeline"]
+    assert Action.ANALYSE_RUN not in actions(live, "recording", candidate.recording)
     view = recruiter.open_view(candidate.recording)
     assert "Analysis declined by the candidate" in recruiter.get(view).text
     for name in ("transcript", "signals", "peaks", "report"):
@@ -98,27 +99,27 @@ def test_declining_still_records_and_leaves_no_job_and_no_signal(
 
 
 def test_withdrawing_cancels_what_is_queued(
-    models: None, debian: Product, hired: Hired, relay: Relay, recruiter: Desk, anna: Told, ming: Told
+    models: None, live: Product, hired: Hired, relay: Relay, recruiter: Desk, anna: Told, ming: Told
 ) -> None:
     assert anna.report.analysis == ming.report.analysis == AnalysisState.DONE
     slow = quick.begun(quick.invited(recruiter, relay, hired.english, "slow"))
     clip = quick.record(slow, pieces(fake_camera.DEMO_CLIP.read_bytes(), 13))
     assert slow.finish(clip)[0] == 200
-    worker = processes.pid(debian, "worker")
-    processes.until(lambda: story.result(debian.settings, slow.recording).analysis == AnalysisState.RUNNING)
-    processes.until(lambda: bool(processes.children_of(worker, b"analysis")))
+    worker = processes.pid(live, "worker")
+    until(lambda: story.result(live.settings, slow.recording).analysis == AnalysisState.RUNNING)
+    until(lambda: bool(processes.children_of(worker, b"analysis")))
     [child] = processes.children_of(worker, b"analysis")
     os.kill(child, signal.SIGSTOP)  # the one analysis that runs takes its time
     try:
         quits = quick.begun(quick.invited(recruiter, relay, hired.english, "withdraw"))
         assert quits.finish(quick.record(quits, recorded()))[0] == 200
-        processes.until(lambda: jobs(debian, "analyse", quits.recording) == ["todo"])
+        until(lambda: jobs(live, "analyse", quits.recording) == ["todo"])
         assert quits.withdraw()[0] == 200
-        processes.until(lambda: jobs(debian, "analyse", quits.recording) == ["cancelled"])
+        until(lambda: jobs(live, "analyse", quits.recording) == ["cancelled"])
     finally:
         os.kill(child, signal.SIGCONT)
-    assert story.wait_for_report(debian.settings, slow.recording).analysis == AnalysisState.DONE
-    [row] = rows(debian, analysis, recording_id=quits.recording)
+    assert story.wait_for_report(live.settings, slow.recording).analysis == AnalysisState.DONE
+    [row] = rows(live, analysis, recording_id=quits.recording)
     assert (row.state, row.reason) == (AnalysisState.CANCELLED, "consent_withdrawn")
-    assert [each.name for each in rows(debian, document, recording_id=quits.recording)] == ["timeline"]
-    assert Action.ANALYSE_RUN not in actions(debian, "recording", quits.recording)
+    assert [each.name for each in rows(live, document, recording_id=quits.recording)] == ["timeline"]
+    assert Action.ANALYSE_RUN not in actions(live, "recording", quits.recording)

@@ -24,7 +24,8 @@ from appliance.stages import replay
 from appliance.tables import document, recording, track
 from tests.support.media import recorded
 from tests.support.site import Site
-from tests.support.worker import until, worker_process
+from tests.support.waiting import until
+from tests.support.worker import worker_process
 
 pytestmark = pytest.mark.promise
 

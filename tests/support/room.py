@@ -10,11 +10,16 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import pytest
 from flask import Flask
 from playwright.sync_api import BrowserContext, Page, Playwright, expect
 from werkzeug.serving import BaseWSGIServer, make_server
 
 CHROMIUM = Path("/usr/bin/chromium")
+NEEDS_BROWSER = [
+    pytest.mark.browser,
+    pytest.mark.skipif(not CHROMIUM.exists(), reason="Chromium is not installed"),
+]
 ARGUMENTS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -102,6 +107,11 @@ def go_to_rules(page: Page, link: str) -> None:
     page.goto(link)
     at(page, "welcome")
     page.click("#begin:not([disabled])")
+    pass_check(page)
+
+
+def pass_check(page: Page) -> None:
+    """From the check of camera and microphone to the rules."""
     at(page, "check")
     page.click("#play-sound")
     page.click("#heard")

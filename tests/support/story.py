@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 import uuid
@@ -16,6 +17,7 @@ from appliance import database
 from appliance.config import Settings
 from appliance.tables import analysis, recording, track
 from tests.support import room
+from tests.support.waiting import until
 
 ANALYSIS_SECONDS = 300
 # What the browser's own recorder said, to hold the sealed recording against.
@@ -54,6 +56,12 @@ class Result:
     figures: dict[str, float]
     analysed_seconds: float
 
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more becomes of it by itself."""
+        sealed = self.state == "sealed" and self.analysis not in ("queued", "running")
+        return sealed or self.state == "failed"
+
 
 def record(context: BrowserContext, link: str, seconds: float, *, analysis: bool = True) -> Recorded:
     """Be the candidate: check, agree, and answer all questions within `seconds`, to the receipt."""
@@ -75,15 +83,12 @@ def record(context: BrowserContext, link: str, seconds: float, *, analysis: bool
 
 def wait_for_report(settings: Settings, recording_id: uuid.UUID, seconds: float = ANALYSIS_SECONDS) -> Result:
     """Wait until the recording is sealed and its analysis has ended, however. Raises TimeoutError."""
-    deadline = time.monotonic() + seconds
-    while True:
-        found = result(settings, recording_id)
-        sealed = found.state == "sealed" and found.analysis not in ("queued", "running")
-        if sealed or found.state == "failed":
-            return found
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"recording {found.state}, analysis {found.analysis} after {seconds:.0f} s")
-        time.sleep(0.25)
+    with contextlib.suppress(TimeoutError):
+        until(lambda: result(settings, recording_id).ended, seconds, 0.25)
+    found = result(settings, recording_id)
+    if not found.ended:
+        raise TimeoutError(f"recording {found.state}, analysis {found.analysis} after {seconds:.0f} s")
+    return found
 
 
 def result(settings: Settings, recording_id: uuid.UUID) -> Result:

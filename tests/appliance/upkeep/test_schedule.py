@@ -16,7 +16,7 @@ from appliance.database import transaction
 from appliance.upkeep import schedule
 from appliance.upkeep.schedule import Entry, LastRuns
 from tests.support import postgres
-from tests.support.worker import until
+from tests.support.waiting import until
 
 
 @contextmanager
