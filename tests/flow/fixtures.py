@@ -30,7 +30,7 @@ from tests.support import fake_camera, product, room, story
 from tests.support.product import Product
 
 MEDIA = Path(os.environ.get("FUPAN_TEST_MEDIA") or Path(__file__).resolve().parents[3] / "shared" / "media")
-LEAD = 10.0  # seconds from the camera's opening to the speech: the check before the interview takes them
+LEAD = 12.0  # seconds from the camera's opening to the speech: the check before the interview takes them
 OUTAGE = 6.0
 SHARING = "--auto-select-tab-capture-source-by-title=Whiteboard"
 
@@ -116,7 +116,7 @@ def relay(mail_relay: tuple[Relay, int]) -> Relay:
 
 
 @pytest.fixture(scope="session")
-def debian(mail_relay: tuple[Relay, int]) -> Iterator[Product]:
+def live(mail_relay: tuple[Relay, int]) -> Iterator[Product]:
     """The product on Debian's PostgreSQL 15, its mails going to a real relay."""
     if not room.CHROMIUM.exists():
         pytest.skip("Chromium is not installed (apt-get install chromium)")
@@ -136,25 +136,25 @@ def embedded() -> Iterator[Product]:
 
 
 @pytest.fixture(scope="session")
-def recruiter(debian: Product) -> Desk:
-    return Desk(debian, "recruiter")
+def recruiter(live: Product) -> Desk:
+    return Desk(live, "recruiter")
 
 
 @pytest.fixture(scope="session")
-def auditor(debian: Product) -> Desk:
-    return Desk(debian, "auditor")
+def auditor(live: Product) -> Desk:
+    return Desk(live, "auditor")
 
 
 # --- position, invite --------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="session")
-def hired(debian: Product, recruiter: Desk, relay: Relay, folder: Path) -> Hired:
+def hired(live: Product, recruiter: Desk, relay: Relay, folder: Path) -> Hired:
     """The recruiter signs in by the one-time link, makes a position in the browser and invites by mail."""
-    link = debian.sign_in_link()
+    link = live.sign_in_link()
     with browser(folder / "recruiter") as context:
         page = sign_in(context, link)
-        page.goto(f"{debian.settings.staff_url}/positions/new")
+        page.goto(f"{live.settings.staff_url}/positions/new")
         page.fill("#f-title", "Data engineer")
         page.select_option("#f-language", "en")
         for number, (text, prep, answer, hint) in enumerate(QUESTIONS):
@@ -180,7 +180,7 @@ def hired(debian: Product, recruiter: Desk, relay: Relay, folder: Path) -> Hired
         page.wait_for_selector("#invite [role=status]")
         said = page.inner_text("#invite")
     form = position_form(
-        debian, "数据工程师", [("请介绍您自己。", 0, 120, "")], language="zh", screen="optional"
+        live, "数据工程师", [("请介绍您自己。", 0, 120, "")], language="zh", screen="optional"
     )
     answer = recruiter.post("/positions", form=form)
     assert answer.status == 303, answer.text
@@ -189,7 +189,7 @@ def hired(debian: Product, recruiter: Desk, relay: Relay, folder: Path) -> Hired
         f"{mandarin}/invitations", form={"people": "明, ming@example.com", "deadline": in_a_week()}
     )
     assert answer.status == 200, answer.text
-    return Hired(english.removeprefix(debian.settings.staff_url), mandarin, said, link)
+    return Hired(english.removeprefix(live.settings.staff_url), mandarin, said, link)
 
 
 # --- check-in, record, ingest, seal, analyse ---------------------------------------------------------------
@@ -201,10 +201,10 @@ def speech(*names: str) -> list[Path]:
 
 
 @pytest.fixture(scope="session")
-def anna(debian: Product, hired: Hired, relay: Relay, folder: Path, person: Path) -> Told:
+def anna(live: Product, hired: Hired, relay: Relay, folder: Path, person: Path) -> Told:
     """Three questions in English; the network is lost in the middle of the answer."""
     fed = devices(folder / "anna", person, speech("en_librispeech_1995-1837-0001.wav"), LEAD)
-    return tell_anna(debian, relay.link_to(hired.anna), fed, folder / "anna", OUTAGE)
+    return tell_anna(live, relay.link_to(hired.anna), fed, folder / "anna", OUTAGE)
 
 
 def tell_anna(product: Product, link: str, fed: Devices, folder: Path, outage: float) -> Told:
@@ -264,7 +264,7 @@ def look_away(sitting: Sitting) -> None:
 
 
 @pytest.fixture(scope="session")
-def ming(debian: Product, hired: Hired, relay: Relay, folder: Path, person: Path) -> Told:
+def ming(live: Product, hired: Hired, relay: Relay, folder: Path, person: Path) -> Told:
     """Mandarin, the screen as a second track; offline, reloaded, killed, and gone on with."""
     clips = speech("zh_funasr_example.wav", "zh_aishell_BAC009S0724W0121.wav")
     fed = devices(folder / "ming", person, clips, LEAD)
@@ -283,10 +283,10 @@ def ming(debian: Product, hired: Hired, relay: Relay, folder: Path, person: Path
         sitting.type_note(note)
         sitting.listen_until(fed.speech_to + 1.0)
         waited = waiting.share
-        lose_network_reload(debian, sitting, facts)
+        lose_network_reload(live, sitting, facts)
         room.kill_browser(profile)
     killed = shutil.copytree(profile, folder / "ming" / "killed", symlinks=True)
-    processes.start(debian, "intake")
+    processes.start(live, "intake")
     with browser(profile, *fed.arguments, locale="zh-CN") as context:
         last = Sitting(context.pages[0], link)
         last.come_back()
@@ -294,7 +294,7 @@ def ming(debian: Product, hired: Hired, relay: Relay, folder: Path, person: Path
         last.page.wait_for_timeout(2500)
         last.finish()
         seconds = last.camera_seconds()
-    report = story.wait_for_report(debian.settings, sitting.recording)
+    report = story.wait_for_report(live.settings, sitting.recording)
     return Told(sitting, seconds, note, [profile, killed], report, waited, facts)
 
 

@@ -1,4 +1,8 @@
-"""Whether the machine had room to film: the kernel's own measure of work that waited for a processor."""
+"""Whether the machine had room to film: the kernel's own measure of work that waited for a processor.
+
+An idle machine of two cores shows 0.25 to 0.35 while a candidate is filmed. From 0.45 on the encoder loses
+frames and seconds stretch, whatever the product does: then a figure of time says nothing about it.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,10 @@ import os
 import time
 from pathlib import Path
 
+import pytest
+
 CPU = Path("/proc/pressure/cpu")
+BUSY = 0.45
 
 
 class Waiting:
@@ -22,6 +29,13 @@ class Waiting:
         if stalled is None or self._before is None:
             return max(0.0, os.getloadavg()[0] / (os.cpu_count() or 1) - 1.0)
         return (stalled - self._before) / (time.monotonic() - self._since)
+
+
+def exact_unless_busy(waited: float, exact: bool, found: object) -> None:
+    """Assert a figure of time that only a machine with room to film can keep; `waited` while it filmed."""
+    if not exact and waited > BUSY:
+        pytest.skip(f"the machine was too busy to film: {waited:.0%} of the time something waited, {found}")
+    assert exact, found
 
 
 def _stalled_seconds() -> float | None:

@@ -12,8 +12,8 @@ from tests.flow.rows import actions, rows
 from tests.support.product import Product
 
 
-def test_the_link_signed_in_once(debian: Product, recruiter: Desk, hired: Hired) -> None:
-    again = recruiter.post(hired.link_used.removeprefix(debian.settings.staff_url))
+def test_the_link_signed_in_once(live: Product, recruiter: Desk, hired: Hired) -> None:
+    again = recruiter.post(hired.link_used.removeprefix(live.settings.staff_url))
     assert again.status == 401
     assert "Set-Cookie" not in again.headers
 
@@ -27,13 +27,13 @@ def test_the_page_shows_questions_hints_and_weights(recruiter: Desk, hired: Hire
     assert "version 1" in page
 
 
-def test_what_was_typed_in_the_browser_is_what_is_kept(debian: Product, hired: Hired) -> None:
+def test_what_was_typed_in_the_browser_is_what_is_kept(live: Product, hired: Hired) -> None:
     made = uuid.UUID(hired.english.rsplit("/", 1)[1])
-    [row] = rows(debian, position, id=made)
+    [row] = rows(live, position, id=made)
     assert [(part["name"], part["weight"]) for part in row.competency_model] == [
         ("Delivery", 60),
         ("Clarity", 40),
     ]
-    kept = sorted(rows(debian, question, position_id=made), key=lambda each: each.ordinal)
+    kept = sorted(rows(live, question, position_id=made), key=lambda each: each.ordinal)
     assert [(each.text, each.prep_seconds, each.answer_seconds, each.hint) for each in kept] == QUESTIONS
-    assert actions(debian, "position", made)[0] == Action.POSITION_CREATE
+    assert actions(live, "position", made)[0] == Action.POSITION_CREATE

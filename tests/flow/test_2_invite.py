@@ -35,22 +35,20 @@ def test_rows_that_cannot_be_invited_are_left_with_their_reason(hired: Hired) ->
     assert "no address" in hired.said
 
 
-def test_the_packet_holds_what_the_page_shows_and_no_more(
-    debian: Product, hired: Hired, relay: Relay
-) -> None:
+def test_the_packet_holds_what_the_page_shows_and_no_more(live: Product, hired: Hired, relay: Relay) -> None:
     recording = quick.browser_at(relay.link_to(hired.anna)).recording
-    [packet] = transport_of(debian.settings).packets(recording).values()
+    [packet] = transport_of(live.settings).packets(recording).values()
     assert [each.text for each in packet.questions] == [text for text, *_ in QUESTIONS]
     assert packet.candidate_name == "Anna Adams"
     kept = b"".join(
-        path.read_bytes() for path in (debian.settings.intake_folder / "packets").rglob("*") if path.is_file()
+        path.read_bytes() for path in (live.settings.intake_folder / "packets").rglob("*") if path.is_file()
     )
     assert str(recording).encode() in kept
     assert hired.anna.encode() not in kept
 
 
 def test_a_second_browser_gets_a_fresh_link_by_mail(
-    debian: Product, hired: Hired, relay: Relay, recruiter: Desk
+    live: Product, hired: Hired, relay: Relay, recruiter: Desk
 ) -> None:
     first = quick.invited(recruiter, relay, hired.english, "twice")
     assert first.begin()[0] == 200
@@ -64,5 +62,5 @@ def test_a_second_browser_gets_a_fresh_link_by_mail(
     assert third.begin()[0] == 200
     assert second.begin()[0] != 200  # the earlier link is over
     assert first.api("GET", "/state")[1]["state"] == "superseded"
-    [row] = rows(debian, attempt, id=first.recording)
+    [row] = rows(live, attempt, id=first.recording)
     assert row.generation == 2

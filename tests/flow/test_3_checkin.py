@@ -27,16 +27,16 @@ from tests.support.product import Product
 from webui.intake.app import create_app
 
 
-def test_the_check_is_kept_with_the_attempt(debian: Product, anna: Told) -> None:
-    [checked] = rows(debian, intake_record, attempt_id=anna.recording, kind="checked")
+def test_the_check_is_kept_with_the_attempt(live: Product, anna: Told) -> None:
+    [checked] = rows(live, intake_record, attempt_id=anna.recording, kind="checked")
     found = {name: checked.body[name] for name in ("browser", "camera", "microphone", "network", "heard")}
     assert found == {"browser": "ok", "camera": "ok", "microphone": "ok", "network": "ok", "heard": True}
     assert checked.body["numbers"]["height"] == 360
     assert checked.body["numbers"]["latency_ms"] < 800
 
 
-def test_each_consent_is_a_receipt_that_anyone_can_check(debian: Product, anna: Told) -> None:
-    receipts = {row.purpose: row for row in rows(debian, consent, attempt_id=anna.recording)}
+def test_each_consent_is_a_receipt_that_anyone_can_check(live: Product, anna: Told) -> None:
+    receipts = {row.purpose: row for row in rows(live, consent, attempt_id=anna.recording)}
     assert {purpose: row.granted for purpose, row in receipts.items()} == {"record": True, "analysis": True}
     for purpose, row in receipts.items():
         shown = texts.consent_texts()["en"][purpose]
@@ -45,7 +45,7 @@ def test_each_consent_is_a_receipt_that_anyone_can_check(debian: Product, anna: 
         said = json.loads(row.receipt["statement"])
         assert said["choices"][purpose] is True
         assert said["recording"] == str(anna.recording)
-    [record] = rows(debian, intake_record, attempt_id=anna.recording, kind="consent")
+    [record] = rows(live, intake_record, attempt_id=anna.recording, kind="consent")
     assert record.body["address"] == "127.0.0.1"
 
 

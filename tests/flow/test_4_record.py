@@ -22,14 +22,13 @@ from tests.flow.fixtures import (
     speech,
     tell_anna,
 )
+from tests.flow.pressure import BUSY, exact_unless_busy
 from tests.flow.relay import Relay
 from tests.flow.rows import rows
 from tests.flow.sitting import Sitting
 from tests.support import story
 from tests.support.product import Product
 
-# Share of the time in which something waited for a processor, above which a browser cannot film every frame.
-BUSY = 0.6
 STATED_MS = 100
 Film = Callable[[str, float, float], Told]
 
@@ -40,30 +39,21 @@ def annas_media(recruiter: Desk, anna: Told) -> bytes:
     return recruiter.track(recruiter.open_view(anna.recording))
 
 
-def unless_busy(told: Told, exact: bool, found: object) -> None:
-    """A figure of the recorder's that only a machine with room to film can keep."""
-    if not exact and told.waited > BUSY:
-        pytest.skip(
-            f"the machine was too busy to film: {told.waited:.0%} of the time something waited, {found}"
-        )
-    assert exact, found
-
-
 def test_the_length_is_the_recorders(anna: Told, annas_media: bytes) -> None:
     [seconds] = anna.seconds
     found = (anna.report.duration_ms / 1000, measure.container_seconds(annas_media), seconds)
-    unless_busy(anna, max(found) - min(found) <= 0.2, found)
+    exact_unless_busy(anna.waited, max(found) - min(found) <= 0.2, found)
 
 
 @pytest.fixture(scope="session")
-def film(debian: Product, hired: Hired, recruiter: Desk, relay: Relay, folder: Path, person: Path) -> Film:
+def film(live: Product, hired: Hired, recruiter: Desk, relay: Relay, folder: Path, person: Path) -> Film:
     """Another candidate who does what Anna did: name, seconds of outage, seconds before the speech."""
 
     def tell(name: str, outage: float, lead: float) -> Told:
         form = {"people": f"{name}, {name}@example.com", "deadline": in_a_week()}
         assert recruiter.post(f"{hired.english}/invitations", form=form).status == 200
         fed = devices(folder / name, person, speech("en_librispeech_1995-1837-0001.wav"), lead)
-        return tell_anna(debian, relay.link_to(f"{name}@example.com"), fed, folder / name, outage)
+        return tell_anna(live, relay.link_to(f"{name}@example.com"), fed, folder / name, outage)
 
     return tell
 
@@ -78,7 +68,7 @@ def test_nothing_is_missing_between_two_packets_although_the_network_was_lost(
     """A pause of the product's making comes each time; one of a busy machine's does not come twice more."""
     pauses = measure.largest_pauses(annas_media)
     for name in ("bea", "cleo"):
-        if max(pauses.values()) <= STATED_MS:
+        if max(pauses.values()) <= STATED_MS or anna.waited > BUSY:
             break
         print(f"filmed again: {pauses}, something waited for {anna.waited:.0%} of the time")
         anna = film(name, OUTAGE, LEAD)
@@ -87,7 +77,7 @@ def test_nothing_is_missing_between_two_packets_although_the_network_was_lost(
         "figure", f"longest time between packets {pauses} ms; processors waited for {anna.waited:.0%}"
     )
     assert set(pauses) == {"video", "audio"}
-    unless_busy(anna, max(pauses.values()) <= STATED_MS and anna.report.gaps == [], pauses)
+    exact_unless_busy(anna.waited, max(pauses.values()) <= STATED_MS and anna.report.gaps == [], pauses)
 
 
 def test_while_offline_the_page_says_so_and_pieces_wait(anna: Told) -> None:
@@ -119,7 +109,8 @@ def test_what_happened_stands_where_it_happened(anna: Told, recruiter: Desk) -> 
         (("question_shown", 2), "second"),
         (("answer_ended", 3), "finish"),
     ):
-        assert abs(at[key] - (moments[moment] - started)) <= 500, key
+        late = at[key] - (moments[moment] - started)
+        exact_unless_busy(anna.waited, abs(late) <= 500, f"{key}: {late:.0f} ms")
     assert [event["text"] for event in timeline["events"] if event["kind"] == "typed"] == [anna.note]
     assert [each["question"] for each in timeline["answers"]] == [1, 2, 3]
     if anna.sitting.words["while away"] == "hidden":
@@ -135,12 +126,12 @@ def test_three_page_loads_make_one_track_with_its_gaps_named(ming: Told, recruit
     assert [event["offline"] for event in reloads] == [True, False]
     last = camera["epochs"][-1]
     found = ((last["end_ms"] - last["start_ms"]) / 1000, ming.seconds[-1])
-    unless_busy(ming, max(found) - min(found) <= 0.2, found)
+    exact_unless_busy(ming.waited, max(found) - min(found) <= 0.2, found)
 
 
-def test_a_killed_browser_lost_only_the_unfinished_slice(debian: Product, ming: Told) -> None:
-    assert arrived(debian, ming.recording) > ming.facts["committed"]
-    [row] = rows(debian, attempt, id=ming.recording)
+def test_a_killed_browser_lost_only_the_unfinished_slice(live: Product, ming: Told) -> None:
+    assert arrived(live, ming.recording) > ming.facts["committed"]
+    [row] = rows(live, attempt, id=ming.recording)
     assert row.end_proven
 
 
@@ -148,8 +139,8 @@ def test_the_room_spoke_chinese(ming: Told) -> None:
     assert ming.facts["lang"] == "zh-Hans"
 
 
-def test_the_screen_is_a_second_track_on_the_same_clock(debian: Product, ming: Told, recruiter: Desk) -> None:
-    camera, screen = sorted(rows(debian, track, recording_id=ming.recording), key=lambda each: each.name)
+def test_the_screen_is_a_second_track_on_the_same_clock(live: Product, ming: Told, recruiter: Desk) -> None:
+    camera, screen = sorted(rows(live, track, recording_id=ming.recording), key=lambda each: each.name)
     assert (camera.name, screen.name) == ("camera", "screen")
     view = recruiter.open_view(ming.recording)
     shared = next(e for e in recruiter.document(view, "timeline")["events"] if e["kind"] == "screen_started")
@@ -161,16 +152,17 @@ def test_the_screen_is_a_second_track_on_the_same_clock(debian: Product, ming: T
 @pytest.mark.long
 def test_thirty_seconds_without_a_network_leave_no_gap(film: Film, recruiter: Desk) -> None:
     olga = film("olga", 30.0, 20.0)
-    [seconds] = olga.seconds
-    assert abs(olga.report.duration_ms / 1000 - seconds) <= 0.2
-    pauses = measure.largest_pauses(recruiter.track(recruiter.open_view(olga.recording)))
-    assert max(pauses.values()) <= STATED_MS or olga.waited > BUSY, pauses
     assert olga.sitting.moments["waited"] >= 14
+    [seconds] = olga.seconds
+    found = (olga.report.duration_ms / 1000, seconds)
+    exact_unless_busy(olga.waited, max(found) - min(found) <= 0.2, found)
+    pauses = measure.largest_pauses(recruiter.track(recruiter.open_view(olga.recording)))
+    exact_unless_busy(olga.waited, max(pauses.values()) <= STATED_MS, pauses)
 
 
 @pytest.mark.long
 def test_ten_minutes_of_camera_and_screen_with_four_of_them_offline(
-    debian: Product, hired: Hired, recruiter: Desk, relay: Relay, folder: Path, person: Path
+    live: Product, hired: Hired, recruiter: Desk, relay: Relay, folder: Path, person: Path
 ) -> None:
     form = {"people": "Long, long@example.com", "deadline": in_a_week()}
     assert recruiter.post(f"{hired.mandarin}/invitations", form=form).status == 200
@@ -193,7 +185,7 @@ def test_ten_minutes_of_camera_and_screen_with_four_of_them_offline(
         sitting.all_saved()
         sitting.finish()
         [seconds] = sitting.camera_seconds()
-    report = story.wait_for_report(debian.settings, sitting.recording, 600)
+    report = story.wait_for_report(live.settings, sitting.recording, 600)
     lengths = {each["name"]: each["duration_ms"] / 1000 for each in report.tracks}
     assert abs(lengths["camera"] - seconds) <= 0.2
     assert min(lengths.values()) >= 599

@@ -47,7 +47,7 @@ class Mangled:
 
 
 @pytest.fixture(scope="session")
-def mangled(debian: Product, hired: Hired, relay: Relay, recruiter: Desk) -> Mangled:
+def mangled(live: Product, hired: Hired, relay: Relay, recruiter: Desk) -> Mangled:
     """The other epochs are all that can be wrong with one."""
     candidate = quick.begun(quick.invited(recruiter, relay, hired.english, "mangled"), analysis=False)
     good = webm(SECONDS)
@@ -62,8 +62,8 @@ def mangled(debian: Product, hired: Hired, relay: Relay, recruiter: Desk) -> Man
         quick.events(candidate, "question_shown", "answer_started", "answer_ended"),
     ]
     assert candidate.finish(*epochs)[0] == 200
-    report = story.wait_for_report(debian.settings, candidate.recording)
-    [row] = rows(debian, recording, id=candidate.recording)
+    report = story.wait_for_report(live.settings, candidate.recording)
+    [row] = rows(live, recording, id=candidate.recording)
     media = recruiter.track(recruiter.open_view(candidate.recording))
     return Mangled(candidate.recording, report, row.gaps, media)
 
@@ -138,7 +138,7 @@ def finish(server: room.Server, candidate: Candidate) -> None:
 
 
 def test_a_scanner_that_opens_the_mailed_link_and_runs_its_scripts_binds_nothing(
-    debian: Product, hired: Hired, relay: Relay, recruiter: Desk, tmp_path: Path
+    live: Product, hired: Hired, relay: Relay, recruiter: Desk, tmp_path: Path
 ) -> None:
     candidate = quick.invited(recruiter, relay, hired.english, "scanned")
     with browser(tmp_path / "scanner") as context:
@@ -148,12 +148,12 @@ def test_a_scanner_that_opens_the_mailed_link_and_runs_its_scripts_binds_nothing
         page.wait_for_timeout(500)
     status, answer = candidate.begin()
     assert (status, answer["state"]) == (200, "bound")
-    kinds = [row.kind for row in rows(debian, intake_record, attempt_id=candidate.recording)]
+    kinds = [row.kind for row in rows(live, intake_record, attempt_id=candidate.recording)]
     assert "rebind_requested" not in kinds
 
 
 def test_chunks_that_are_wrong_are_refused_with_words_and_the_right_ones_still_count(
-    debian: Product, hired: Hired, relay: Relay, recruiter: Desk
+    live: Product, hired: Hired, relay: Relay, recruiter: Desk
 ) -> None:
     candidate = quick.begun(quick.invited(recruiter, relay, hired.english, "clumsy"), analysis=False)
     epoch = candidate.epoch()
@@ -179,6 +179,6 @@ def test_chunks_that_are_wrong_are_refused_with_words_and_the_right_ones_still_c
     assert candidate.put(epoch, second)[0] == 201
     assert candidate.put(epoch, epoch.bodies[-1])[0] == 201
     assert candidate.finish(epoch)[0] == 200
-    report = story.wait_for_report(debian.settings, candidate.recording)
+    report = story.wait_for_report(live.settings, candidate.recording)
     assert (report.state, report.gaps) == (RecordingState.SEALED, [])
     assert abs(report.duration_ms - 6000) <= 200
