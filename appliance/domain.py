@@ -32,6 +32,10 @@ class AttemptState(enum.StrEnum):
     EXPIRED = "expired"
 
 
+# The candidate may still record: neither finished nor out of time.
+OPEN_STATES = (AttemptState.INVITED, AttemptState.CHECKED_IN, AttemptState.RECORDING)
+
+
 class RecordingState(enum.StrEnum):
     """Where the bytes of one attempt are."""
 

@@ -16,7 +16,7 @@ from sqlalchemy import func, select
 
 from appliance.config import Settings
 from appliance.database import transaction
-from appliance.domain import AttemptState, Competency, Question, Role, User
+from appliance.domain import OPEN_STATES, Competency, Question, Role, User
 from appliance.embedded.demo_browser import DemoBrowser
 from appliance.embedded.people import DEPARTMENT, INTERVIEWER, TRY_OUT, terminal_user
 from appliance.people import accounts, assignments
@@ -30,7 +30,6 @@ from appliance.tables import attempt, candidate, position
 CLIP_FOLDER = Path(__file__).resolve().parents[2] / "webui" / "static" / "demo"
 PIECE_MS = 2000
 EMAIL = "demo.candidate@fupan.example"
-OPEN = (AttemptState.INVITED, AttemptState.CHECKED_IN, AttemptState.RECORDING)
 
 
 def put_in(settings: Settings, certificate: Path | None = None) -> bool:
@@ -55,7 +54,7 @@ def _attempt(settings: Settings, manifest: dict[str, Any]) -> uuid.UUID | None:
             .where(candidate.c.email == EMAIL)
         ).first()
         if known is not None:
-            return known.id if known.state in OPEN else None
+            return known.id if known.state in OPEN_STATES else None
         if tx.scalar(select(func.count()).select_from(position)):
             return None
         user = terminal_user(settings)

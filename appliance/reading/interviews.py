@@ -15,8 +15,6 @@ from appliance.people.access import attempts_of, positions_of
 from appliance.reading.paging import Page, like, page_of, within
 from appliance.tables import analysis, attempt, candidate, department, position, question, recording
 
-OPEN_STATES = (AttemptState.INVITED, AttemptState.CHECKED_IN, AttemptState.RECORDING)
-
 
 @dataclass(frozen=True)
 class PositionRow:

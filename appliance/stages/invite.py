@@ -19,7 +19,7 @@ from appliance import jobs, notify, packet, texts
 from appliance.audit import log
 from appliance.config import Settings
 from appliance.database import transaction
-from appliance.domain import AttemptState, Limits, Question, RecordingState, ScreenPolicy, User
+from appliance.domain import OPEN_STATES, AttemptState, Limits, Question, RecordingState, ScreenPolicy, User
 from appliance.errors import ConflictError, InvalidInputError
 from appliance.keyholder.client import Keyholder, Publics
 from appliance.people import access
@@ -31,7 +31,6 @@ MAX_PEOPLE = 1000
 MAX_NAME = 100
 MAX_EMAIL = 254
 MAX_DAYS = 366
-OPEN_STATES = (AttemptState.INVITED, AttemptState.CHECKED_IN, AttemptState.RECORDING)
 
 
 @dataclass(frozen=True)

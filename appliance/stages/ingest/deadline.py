@@ -12,11 +12,10 @@ from appliance import jobs
 from appliance.audit import log
 from appliance.config import Settings
 from appliance.database import transaction
-from appliance.domain import AttemptState, Limits, RecordingState
+from appliance.domain import OPEN_STATES, AttemptState, Limits, RecordingState
 from appliance.tables import attempt, recording
 from appliance.transport import Transport
 
-OPEN_STATES = (AttemptState.INVITED, AttemptState.CHECKED_IN, AttemptState.RECORDING)
 EXPIRE_BATCH = 500
 
 

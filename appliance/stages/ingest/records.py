@@ -15,13 +15,13 @@ from sqlalchemy import Connection, Row, exc, insert, select, update
 
 from appliance import consents, jobs, notify
 from appliance.audit import log
-from appliance.domain import AnalysisState, AttemptState, ConsentPurpose, RecordingState
+from appliance.domain import OPEN_STATES, AnalysisState, AttemptState, ConsentPurpose, RecordingState
 from appliance.errors import AuditUnavailableError, DatabaseDownError, FupanError
 from appliance.intake_progress import proven
 from appliance.intake_session import verify_browser_signature
 from appliance.intake_state import IntakeRecord, RecordKind
 from appliance.packet import from_timestamp
-from appliance.stages.ingest.deadline import OPEN_STATES, begin_sealing
+from appliance.stages.ingest.deadline import begin_sealing
 from appliance.stages.ingest.shapes import RefusedRecordError, sound_body
 from appliance.tables import analysis, attempt, browser_key, consent, intake_record, outgoing_mail, recording
 from appliance.transport import Transport
