@@ -3,8 +3,10 @@
     {"mode": "remux" | "analyse" | "confinement", …}  →  {"progress": 0…1, "stage": "…"} …  {"result": {…}}
                                          or {"error": {"kind": "…", "message": "…"}} and exit code 1
 
-Descriptors are inherited, keys come in the request; the folder of a model pack is the only argument. The
-process confines itself before it reads anything.
+Descriptors are inherited, keys come in the request. The arguments are the number of the process that starts
+this one, and the folder of a model pack if there is one. The process confines itself before it reads
+anything, and ends with the one that started it: killed with it, or of itself, having read nothing, when that
+one was gone before the kernel was asked to do so.
 What it says never quotes a recording.
 """
 
@@ -12,12 +14,14 @@ from __future__ import annotations
 
 import sys
 
-from .sandbox import SandboxError, enter
+from .sandbox import OrphanedError, SandboxError, enter
 
 CONFINED = True
 LANDLOCK = 0
 try:
-    LANDLOCK = enter(sys.argv[1:])
+    LANDLOCK = enter(sys.argv[2:], parent=int(sys.argv[1]))
+except OrphanedError:
+    sys.exit(1)
 except SandboxError:
     CONFINED = False
 

@@ -117,6 +117,10 @@ class SandboxError(Exception):
     """The process could not be confined; nothing may be parsed in it."""
 
 
+class OrphanedError(Exception):
+    """Whoever started this process is gone already: nobody waits for its work."""
+
+
 def _instruction(code: int, value: int, if_true: int = 0, if_false: int = 0) -> bytes:
     return struct.pack("=HBBI", code, if_true, if_false, value)
 
@@ -267,11 +271,12 @@ class _Program(ctypes.Structure):
     _fields_ = (("length", ctypes.c_ushort), ("filter", ctypes.c_void_p))
 
 
-def enter(readable: Iterable[str] = ()) -> int:
-    """Confine this process; `readable` are further files and folders that it may read.
+def enter(readable: Iterable[str] = (), parent: int | None = None) -> int:
+    """Confine this process; `readable` are further files and folders that it may read, and `parent` is the
+    process that started it and with which it is to end.
 
     Call it first, before any thread exists. Returns the kernel's Landlock ABI; 0 means that this kernel has
-    none and files of the same Unix user can still be read. Raises SandboxError.
+    none and files of the same Unix user can still be read. Raises SandboxError, OrphanedError.
     """
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     libc = ctypes.CDLL(None, use_errno=True)
@@ -283,6 +288,9 @@ def enter(readable: Iterable[str] = ()) -> int:
 
     # A killed worker's work is begun anew; what is left of the old run must not go on beside it.
     prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    # The kernel tells of a death to come only. One before that line gave this process another parent.
+    if parent is not None and os.getppid() != parent:
+        raise OrphanedError
     prctl(PR_SET_DUMPABLE, 0)
     prctl(PR_SET_NO_NEW_PRIVS, 1)
     try:

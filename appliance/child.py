@@ -1,9 +1,10 @@
 """Run the media child `python -m analysis` and read what it says.
 
 The child gets one request line on stdin, descriptors by inheritance, and nothing else: no environment of
-ours, no socket, and no path but the model pack's, the one folder besides its own code that it may read. It
-answers in JSON lines. Whatever goes wrong inside it ends as ChildFailedError with a kind, never as a crash
-here. What it prints on stderr may quote a recording, so only the name of an exception is taken from it.
+ours, no socket, and no path but the model pack's, the one folder besides its own code that it may read. It is
+told which process starts it, and ends when that one does, however early. It answers in JSON lines. Whatever
+goes wrong inside it ends as ChildFailedError with a kind, never as a crash here. What it prints on stderr may
+quote a recording, so only the name of an exception is taken from it.
 """
 
 from __future__ import annotations
@@ -74,7 +75,7 @@ def run(
     true.
     """
     process = subprocess.Popen(
-        [sys.executable, "-s", "-m", "analysis", *_readable(request)],
+        [sys.executable, "-s", "-m", "analysis", str(os.getpid()), *_readable(request)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -204,7 +204,7 @@ def run_child(
     `arguments` None names the request's pack, as the product does."""
     named = (request["pack"],) if "pack" in request else ()
     done = subprocess.run(
-        [sys.executable, "-m", "analysis", *(named if arguments is None else arguments)],
+        [sys.executable, "-m", "analysis", str(os.getpid()), *(named if arguments is None else arguments)],
         input=json.dumps(request).encode() + b"\n",
         capture_output=True,
         pass_fds=tuple(descriptors),

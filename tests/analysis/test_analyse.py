@@ -171,7 +171,7 @@ def test_too_little_memory_is_an_answer_and_not_a_crash(recorder, pack):
     assert run_child(recorder.remux_request(), recorder.descriptors)["exit"] == 0
     request = request_for(recorder, pack.folder)
     done = subprocess.run(
-        [sys.executable, "-m", "analysis", request["pack"]],
+        [sys.executable, "-m", "analysis", str(os.getpid()), request["pack"]],
         input=json.dumps(request).encode() + b"\n",
         capture_output=True,
         pass_fds=recorder.descriptors,

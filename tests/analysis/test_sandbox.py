@@ -1,6 +1,9 @@
 """The sandbox, each refusal beside the same act in a process that has not entered it."""
 
+import contextlib
+import json
 import os
+import select
 import signal
 import struct
 import subprocess
@@ -198,6 +201,53 @@ def test_the_real_child_reads_the_pack_on_its_command_line_and_no_other_file(tmp
 
 def test_the_child_says_how_it_is_confined():
     assert run_child({"mode": "confinement"}, [])["result"] == {"landlock": landlock.version()}
+
+
+REQUEST = json.dumps({"mode": "confinement"}).encode() + b"\n"
+ROOT = Path(__file__).parents[2]
+
+
+def test_a_child_whose_parent_is_another_than_the_named_one_ends_without_reading_its_request():
+    readable, writable = os.pipe()
+    os.write(writable, REQUEST)
+    with os.fdopen(readable, "rb") as request, os.fdopen(writable, "wb"):
+        command = [sys.executable, "-m", "analysis", str(os.getppid())]
+        done = subprocess.run(command, stdin=request, capture_output=True, timeout=60, cwd=ROOT)
+        assert (done.returncode, done.stdout, done.stderr) == (1, b"", b"")
+        assert os.read(readable, 1024) == REQUEST
+
+
+def test_a_child_whose_parent_died_before_the_kernel_was_asked_to_tell_it_ends(tmp_path):
+    """The start of Python takes a while; here until `held` is written to, with the parent killed by then."""
+    held, release = os.pipe()
+    (tmp_path / "sitecustomize.py").write_text(f"import os\nos.read({held}, 1)\n")
+    parent_program = (
+        "import os, subprocess, sys\n"
+        "child = subprocess.Popen([sys.executable, '-s', '-m', 'analysis', str(os.getpid())],\n"
+        f"    env={{'PYTHONPATH': {f'{tmp_path}:{ROOT}'!r}}}, pass_fds=[{held}], start_new_session=True)\n"
+        "os.write(2, b'%d\\n' % child.pid)\n"
+        "child.wait()\n"
+    )
+    parent = subprocess.Popen(
+        [sys.executable, "-c", parent_program],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        pass_fds=[held],
+    )
+    child = os.pidfd_open(int(parent.stderr.readline()))
+    try:
+        parent.kill()
+        parent.wait()
+        os.write(release, b"x")
+        said, _ = parent.communicate(REQUEST, timeout=60)
+        assert said == b""
+        assert select.select([child], [], [], 60)[0]
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(child, signal.SIGKILL)
+        for descriptor in (child, held, release):
+            os.close(descriptor)
 
 
 def test_no_folder_of_data_is_among_what_may_be_read():
