@@ -20,7 +20,3 @@ def upgrade() -> None:
     for part in PARTS:
         cursor.execute(Path(__file__).with_name(f"0001_{part}.sql").read_text(encoding="utf-8"))
     cursor.close()
-
-
-def downgrade() -> None:
-    raise NotImplementedError("the first migration has nothing to return to")

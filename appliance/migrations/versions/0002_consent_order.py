@@ -24,7 +24,3 @@ def upgrade() -> None:
     op.execute("ALTER TABLE consent ADD COLUMN seq bigint")
     op.execute(FILL)
     op.execute("ALTER TABLE consent ALTER COLUMN seq SET NOT NULL")
-
-
-def downgrade() -> None:
-    raise NotImplementedError("the order of consents is not forgotten again")

@@ -24,7 +24,3 @@ def upgrade() -> None:
     )
     op.execute("REVOKE ALL ON FUNCTION recording_seal_again(uuid) FROM PUBLIC")
     op.execute("GRANT EXECUTE ON FUNCTION recording_seal_again(uuid) TO fupan_staff")
-
-
-def downgrade() -> None:
-    raise NotImplementedError("there is no way back from here")

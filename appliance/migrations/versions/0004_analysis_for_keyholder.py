@@ -12,7 +12,3 @@ depends_on = None
 
 def upgrade() -> None:
     op.execute("GRANT SELECT (recording_id, state) ON analysis TO fupan_keyholder")
-
-
-def downgrade() -> None:
-    raise NotImplementedError("there is no way back from here")
