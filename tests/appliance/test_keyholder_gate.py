@@ -1,12 +1,8 @@
-"""Which events open keys and which do not, and what is on disk before an answer leaves."""
+"""Which events open keys and which do not."""
 
 from __future__ import annotations
 
 import datetime as dt
-import hashlib
-import json
-import os
-import socket
 import uuid
 from collections.abc import Callable
 from typing import Any
@@ -18,48 +14,11 @@ from appliance.audit import log
 from appliance.audit.log import Action, Actor, AuditEvent
 from appliance.config import Settings
 from appliance.database import transaction
-from appliance.domain import Role, User
-from appliance.errors import (
-    ConfigurationError,
-    DamagedError,
-    DatabaseDownError,
-    InvalidInputError,
-    KeyholderDownError,
-    KeyRefusedError,
-)
+from appliance.domain import User
+from appliance.errors import DatabaseDownError, KeyRefusedError
 from appliance.keyholder.client import Keyholder
-from appliance.keyholder.journal import Journal
-from appliance.keyholder.wire import MAX_LINE_BYTES
 from appliance.tables import replay_view
 from tests.support import factory, postgres
-from tests.support.keyholder import running_keyholder
-
-
-@pytest.fixture
-def department(settings: Settings) -> uuid.UUID:
-    return factory.make_department(settings)
-
-
-@pytest.fixture
-def recording(settings: Settings, department: uuid.UUID) -> uuid.UUID:
-    """One that is being sealed and analysed, so that nothing but the event decides."""
-    made = factory.make_attempt(settings, department, state="sealing")
-    factory.set_analysis(settings, made, "running")
-    return made
-
-
-@pytest.fixture
-def user(settings: Settings, department: uuid.UUID) -> User:
-    return factory.make_user(settings, Role.RECRUITER)
-
-
-@pytest.fixture
-def header(settings: Settings, keyholder: Keyholder, recording: uuid.UUID, department: uuid.UUID) -> bytes:
-    """The header of a file of the recording, whose key exists."""
-    event = factory.worker_event(settings, recording, "seal")
-    keyholder.create_recording_key(recording, department, 2026, event.id)
-    ((raw, _),) = keyholder.new_file_keys(recording, event.id, "seal", [("track", "camera")])
-    return raw
 
 
 def by_staff(settings: Settings, recording: uuid.UUID, outcome: str = "ok", **changes: str) -> AuditEvent:
@@ -222,7 +181,7 @@ def test_a_replay_event_without_its_view_opens_nothing(
         keyholder.file_keys(recording, event.id, "replay", [header])
 
 
-# Database and journal --------------------------------------------------------------------------------
+# The database ---------------------------------------------------------------------------------------
 
 
 def test_without_the_database_there_is_a_typed_answer_and_no_key(
@@ -242,161 +201,3 @@ def test_without_the_database_there_is_a_typed_answer_and_no_key(
     with cluster.superuser() as connection:
         connection.execute(text(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS true'))
     assert keyholder.file_keys(recording, event.id, "seal", [header])
-
-
-def journal_lines(settings: Settings) -> list[bytes]:
-    return (settings.data / "keyholder" / "journal").read_bytes().splitlines()
-
-
-def test_each_use_and_refusal_is_on_disk_with_its_event_and_never_a_key(
-    settings: Settings, keyholder: Keyholder, recording: uuid.UUID, header: bytes
-) -> None:
-    event = factory.worker_event(settings, recording, "analyse")
-    (key,) = keyholder.file_keys(recording, event.id, "analyse", [header])
-    with pytest.raises(KeyRefusedError):
-        keyholder.file_keys(recording, uuid.uuid4(), "analyse", [header])
-    used, refused = (json.loads(line) for line in journal_lines(settings)[-2:])
-    assert (used["op"], used["event"], used["hash"]) == ("file_keys", str(event.id), event.hash.hex())
-    assert (used["recording"], used["purpose"], used["unit"]) == (str(recording), "analyse", "worker")
-    assert (used["items"], used["pid"], used["uid"]) == (["track/camera"], os.getpid(), os.geteuid())
-    assert refused["refused"] == "there is no such event"
-    whole = b"".join(journal_lines(settings))
-    assert key.hex().encode() not in whole
-    assert log.canonical({"k": key.hex()}).encode() not in whole
-
-
-def test_the_journal_is_a_chain(settings: Settings, keyholder: Keyholder, header: bytes) -> None:
-    head = "00" * 32
-    for seq, line in enumerate(journal_lines(settings), start=1):
-        entry = json.loads(line)
-        assert (entry["seq"], entry["prev"]) == (seq, head)
-        head = hashlib.sha256(line).hexdigest()
-    assert keyholder.status().uses == len(journal_lines(settings)) > 0
-
-
-def test_a_use_that_cannot_be_written_down_does_not_happen(
-    settings: Settings, keyholder: Keyholder, recording: uuid.UUID, header: bytes,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
-    event = factory.worker_event(settings, recording, "seal")
-    before = journal_lines(settings)
-
-    def full(_descriptor: int) -> None:
-        raise OSError(28, "No space left on device")
-
-    with monkeypatch.context() as broken:
-        broken.setattr("appliance.keyholder.journal.os.fdatasync", full)
-        with pytest.raises(KeyholderDownError):
-            keyholder.file_keys(recording, event.id, "seal", [header])
-    assert journal_lines(settings) == before
-    assert keyholder.file_keys(recording, event.id, "seal", [header])
-
-
-def test_events_that_the_database_forgot_are_named(
-    settings: Settings, keyholder: Keyholder, recording: uuid.UUID, header: bytes
-) -> None:
-    event = factory.worker_event(settings, recording, "seal")
-    keyholder.file_keys(recording, event.id, "seal", [header])
-    assert keyholder.missing_events() == []
-    with transaction("owner", settings) as tx:  # a restore to an hour ago
-        tx.execute(text("ALTER TABLE audit_event DISABLE TRIGGER audit_event_append_only"))
-        tx.execute(text("DELETE FROM audit_event WHERE id = :id"), {"id": event.id})
-    assert keyholder.missing_events() == [event.id]
-
-
-def test_a_torn_last_line_is_cut_off_and_a_changed_line_is_refused(settings: Settings) -> None:
-    path = settings.data / "keyholder" / "journal"
-    journal = Journal(path)
-    journal.append({"op": "a"})
-    journal.append({"op": "b"})
-    journal.close()
-    whole = path.read_bytes()
-    path.write_bytes(whole + b'{"op":"c","se')
-    torn = Journal(path)
-    assert torn.count == 2
-    torn.append({"op": "c"})
-    assert [entry["op"] for entry in torn.entries()] == ["a", "b", "c"]
-    torn.close()
-    for damaged in (whole.replace(b'"a"', b'"x"'), whole.split(b"\n", 1)[1], b"junk\n" + whole):
-        path.write_bytes(damaged)
-        with pytest.raises(DamagedError):
-            Journal(path)
-
-
-def test_a_journal_serves_one_keyholder(settings: Settings) -> None:
-    journal = Journal(settings.data / "keyholder" / "journal")
-    with pytest.raises(ConfigurationError):
-        Journal(settings.data / "keyholder" / "journal")
-    journal.close()
-
-
-# The socket ------------------------------------------------------------------------------------------
-
-
-def raw(settings: Settings, request: bytes) -> dict[str, Any]:
-    with socket.socket(socket.AF_UNIX) as connection:
-        connection.settimeout(10)
-        connection.connect(str(settings.keyholder_socket))
-        connection.sendall(request)
-        answer: dict[str, Any] = json.loads(connection.makefile("rb").readline())
-        return answer
-
-
-def test_processes_of_other_users_are_not_answered(settings: Settings) -> None:
-    with running_keyholder(settings) as server:
-        server.allowed = frozenset({os.geteuid() + 1})
-        with pytest.raises(KeyRefusedError):
-            Keyholder(settings).status()
-
-
-@pytest.mark.parametrize(
-    "request_line",
-    [
-        b"\n",
-        b"[]\n",
-        b"\xff\n",
-        b"[" * 100_000 + b"\n",
-        b"{}\n",
-        b'{"op":"answer"}\n',
-        b'{"op":"file_keys","recording":"x","event":"y","purpose":"seal"}\n',
-        b'{"op":"sign","kind":"packet","statement":"x"}\n',
-    ],
-    ids=range(8),
-)
-def test_junk_gets_a_typed_error(settings: Settings, keyholder: Keyholder, request_line: bytes) -> None:
-    assert raw(settings, request_line)["error"]["code"] == InvalidInputError.code
-    assert not keyholder.status().locked
-
-
-@pytest.mark.parametrize(
-    ("field", "value"),
-    [
-        ("headers", ["!!"]),
-        ("headers", [1]),
-        ("headers", ["AA=="] * 257),
-        ("headers", "AA=="),
-        ("recording", 1),
-        ("event", None),
-    ],
-)
-def test_misshapen_fields_get_a_typed_error(
-    settings: Settings, keyholder: Keyholder, recording: uuid.UUID, header: bytes, field: str, value: object
-) -> None:
-    event = factory.worker_event(settings, recording, "seal")
-    request = {
-        "op": "file_keys",
-        "recording": str(recording),
-        "event": str(event.id),
-        "purpose": "seal",
-        "headers": [],
-        field: value,
-    }
-    assert raw(settings, json.dumps(request).encode() + b"\n")["error"]["code"] == InvalidInputError.code
-
-
-def test_a_request_over_the_limit_is_refused_without_reading_on(
-    settings: Settings, keyholder: Keyholder
-) -> None:
-    answer = raw(settings, b"x" * (MAX_LINE_BYTES + 1))
-    assert answer["error"]["code"] == InvalidInputError.code
-    assert not keyholder.status().locked

@@ -28,7 +28,7 @@ from appliance.keyholder.client import Keyholder
 from appliance.keyholder.server import Server
 from appliance.keyholder.unlock import FileUnlock
 from appliance.tables import audit_event
-from tests.support.keyholder import running_keyholder
+from tests.support.keyholder import full_disk, journal_lines, running_keyholder
 
 ME = Actor.unit("test")
 
@@ -47,7 +47,7 @@ def events(settings: Settings) -> list[dict[str, Any]]:
 
 
 def journal(settings: Settings) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (settings.data / "keyholder" / "journal").read_bytes().splitlines()]
+    return [json.loads(line) for line in journal_lines(settings)]
 
 
 def order(
@@ -193,11 +193,8 @@ def test_another_user_is_kept_away_by_the_mode_and_by_the_kernels_word(settings:
 def test_a_foreign_user_is_not_answered_when_that_cannot_be_written_down(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(_descriptor: int) -> None:
-        raise OSError(28, "No space left on device")
-
     with running_keyholder(settings) as server:
         server.allowed = frozenset({os.geteuid() + 1})
-        monkeypatch.setattr("appliance.keyholder.journal.os.fdatasync", full)
+        monkeypatch.setattr("appliance.keyholder.journal.os.fdatasync", full_disk)
         with pytest.raises(FupanError):
             Keyholder(settings).status()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import os
 import threading
 from collections.abc import Iterator
 
@@ -30,3 +32,13 @@ def running_keyholder(settings: Settings) -> Iterator[Server]:
 def unlock(settings: Settings) -> None:
     """Unlock the site's vault as the command line does."""
     orders.unlock(settings, Actor.unit("test"))
+
+
+def journal_lines(settings: Settings) -> list[bytes]:
+    """What the keyholder has written down, oldest first: one JSON object a line."""
+    return (settings.data / "keyholder" / "journal").read_bytes().splitlines()
+
+
+def full_disk(_descriptor: int) -> None:
+    """Stands in for `os.fdatasync` where nothing more can be written down."""
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
