@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
@@ -12,10 +13,12 @@ from typing import Any
 from urllib.parse import urlencode
 
 from flask import Blueprint, Response, request, url_for
+from sqlalchemy import Connection, exc
 
 from appliance.audit import log
+from appliance.config import Settings
 from appliance.database import transaction
-from appliance.errors import NotFoundError
+from appliance.errors import FupanError, NotFoundError
 from appliance.people.roles import Permission
 from appliance.reading import access_log, viewers
 from webui.auth import current_user, requires
@@ -28,6 +31,16 @@ blueprint = Blueprint("access_log", __name__, url_prefix="/audit")
 PAGE_SIZE = 50
 
 
+class LogUnreadableError(FupanError):
+    """The database answers, but the log's tables are gone, damaged or closed to the auditor."""
+
+    status, code = 503, "log_unreadable"
+    message = (
+        "The access log cannot be read. Nothing was checked, exported or changed. "
+        "Tell your system administrator; this page works again once the log can be read."
+    )
+
+
 @blueprint.get("")
 @requires(Permission.AUDIT_READ)
 def index() -> Response:
@@ -35,7 +48,7 @@ def index() -> Response:
     wanted, typed = _filter()
     query = desk.ListQuery.from_request("seq")
     offset = datetime.now().astimezone().utcoffset() or timedelta()
-    with transaction("auditor", desk.settings()) as tx:
+    with _reading() as tx:
         found = access_log.events(tx, wanted, query.page, PAGE_SIZE)
         days = access_log.days(tx, wanted, offset)
         facets = access_log.facets(tx, wanted)
@@ -58,7 +71,7 @@ def index() -> Response:
 @requires(Permission.AUDIT_READ)
 def entry(seq: int) -> Response:
     """One entry with the exact text that was hashed."""
-    with transaction("auditor", desk.settings()) as tx:
+    with _reading() as tx:
         found = access_log.event(tx, seq) if seq < 2**62 else None
         state = chain_state(tx)
     if found is None:
@@ -71,7 +84,7 @@ def entry(seq: int) -> Response:
 @requires(Permission.AUDIT_READ)
 def recording(recording_id: uuid.UUID) -> Response:
     """Who opened one recording, and which of its seconds they watched."""
-    with transaction("auditor", desk.settings()) as tx:
+    with _reading() as tx:
         if not access_log.events(tx, access_log.Filter(object_id=str(recording_id)), 1, 1).total:
             raise NotFoundError()
         openings = access_log.openings(tx, recording_id)
@@ -93,7 +106,7 @@ def recording(recording_id: uuid.UUID) -> Response:
 @requires(Permission.AUDIT_VERIFY)
 def verify() -> Response:
     """Walk the whole chain now; that it was done is itself an entry."""
-    with transaction("auditor", desk.settings()) as tx:
+    with _reading() as tx:
         found = check_chain(tx)
         details = {"entries": found.count, "ok": found.ok}
         log.append(tx, log.Action.AUDIT_VERIFY, log.Actor.of(current_user()), "log", "", details=details)
@@ -106,13 +119,14 @@ def export(kind: str) -> Response:
     """All filtered entries as a file. The entry about the export is committed before the first byte."""
     wanted, typed = _filter()
     chosen = desk.settings()
-    with transaction("auditor", chosen) as tx:
+    with _reading(chosen) as tx:
         last, _hash = access_log.head(tx)
+        access_log.event(tx, last)  # unreadable: no export, and no entry about one
         details: dict[str, Any] = {"format": kind, "filter": typed, "up_to": last}
         log.append(tx, log.Action.AUDIT_READ, log.Actor.of(current_user()), "log", "", details=details)
 
     def lines() -> Iterator[str]:
-        with transaction("auditor", chosen) as reading:
+        with _reading(chosen) as reading:
             entries = (each for each in access_log.every(reading, wanted) if each.seq <= last)
             yield from (_csv(entries) if kind == "csv" else _json(entries))
 
@@ -122,6 +136,16 @@ def export(kind: str) -> Response:
     response.headers["Content-Type"] = mime
     response.headers["Content-Disposition"] = f'attachment; filename="fupan-access-log-{stamp}.{kind}"'
     return response
+
+
+@contextlib.contextmanager
+def _reading(settings: Settings | None = None) -> Iterator[Connection]:
+    """A transaction of the auditor's. Raises LogUnreadableError when the log is not there to be read."""
+    try:
+        with transaction("auditor", settings or desk.settings()) as tx:
+            yield tx
+    except (exc.ProgrammingError, exc.InternalError, exc.NoResultFound) as error:
+        raise LogUnreadableError() from error
 
 
 def _filter() -> tuple[access_log.Filter, dict[str, str]]:

@@ -8,6 +8,7 @@ import io
 import json
 import re
 
+import pytest
 from sqlalchemy import create_engine, text
 
 from appliance.audit import log
@@ -25,11 +26,19 @@ def entries(desk: Desk, count: int, **more: str) -> None:
 
 
 def _rewrite(desk: Desk, seq: int) -> None:
-    """As who has the database's owner in hand does it."""
+    _as_owner(
+        desk,
+        "ALTER TABLE audit_event DISABLE TRIGGER USER",
+        f"UPDATE audit_event SET hash = sha256('x') WHERE seq = {seq}",
+    )
+
+
+def _as_owner(desk: Desk, *statements: str) -> None:
+    """What only who has the database's owner in hand can do."""
     engine = create_engine(desk.settings.database_url("owner"))
     with engine.begin() as tx:
-        tx.execute(text("ALTER TABLE audit_event DISABLE TRIGGER USER"))
-        tx.execute(text("UPDATE audit_event SET hash = sha256('x') WHERE seq = :seq"), {"seq": seq})
+        for statement in statements:
+            tx.execute(text(statement))
     engine.dispose()
 
 
@@ -114,3 +123,35 @@ def test_unknown_entries_and_recordings_are_not_there(desk: Desk) -> None:
         f"/audit/recordings/{desk.department}",
     ):
         assert auditor.get(path).status_code == 404
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        ["ALTER TABLE audit_event RENAME TO elsewhere"],
+        ["REVOKE SELECT ON audit_event FROM fupan_auditor"],
+        ["ALTER TABLE audit_head DISABLE TRIGGER USER", "DELETE FROM audit_head"],
+    ],
+    ids=["gone", "unreadable", "headless"],
+)
+def test_a_log_that_cannot_be_read_is_said_and_nothing_is_exported(desk: Desk, trouble: list[str]) -> None:
+    recording = desk.sealed(4, analysed=False)
+    auditor = desk.client(Role.AUDITOR)
+    _as_owner(desk, *trouble)
+    answers = {
+        path: auditor.get(path)
+        for path in (
+            "/audit",
+            "/audit/events/1",
+            f"/audit/recordings/{recording}",
+            "/audit/export.csv",
+            "/audit/export.json",
+        )
+    }
+    answers["/audit/verify"] = post(auditor, "/audit/verify")
+    said = {
+        path: (answer.status_code, "access log cannot be read" in answer.text)
+        for path, answer in answers.items()
+    }
+    assert said == dict.fromkeys(answers, (503, True))
+    assert all("Retry-After" in answer.headers for answer in answers.values())
