@@ -1,13 +1,20 @@
-"""One recording whose keys are asked for, and who asks."""
+"""A recording whose keys are asked for and who asks; a folder and an account for the embedded default."""
 
 from __future__ import annotations
 
+import os
+import shutil
+import tempfile
 import uuid
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from appliance.config import Settings
 from appliance.domain import Role, User
+from appliance.embedded import accounts
+from appliance.embedded.accounts import Account
 from appliance.keyholder.client import Keyholder
 from tests.support import factory
 
@@ -37,3 +44,18 @@ def header(settings: Settings, keyholder: Keyholder, recording: uuid.UUID, depar
     keyholder.create_recording_key(recording, department, 2026, event.id)
     ((raw, _),) = keyholder.new_file_keys(recording, event.id, "seal", [("track", "camera")])
     return raw
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """A short path that PostgreSQL's user can reach, which pytest's own below a private home is not."""
+    made = Path(tempfile.mkdtemp(prefix="fupan-", dir="/tmp"))
+    made.chmod(0o755)
+    yield made
+    shutil.rmtree(made)
+
+
+@pytest.fixture
+def account() -> Account:
+    """Who PostgreSQL runs as: never root."""
+    return accounts.unprivileged() if os.geteuid() == 0 else Account.current()
