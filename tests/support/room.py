@@ -131,6 +131,12 @@ def start_recording(page: Page, analysis: bool = True) -> None:
     expect(page.locator("#question-number")).not_to_be_empty()
 
 
+def begin_recording(page: Page, link: str, analysis: bool = True) -> None:
+    """From the link to the first question."""
+    go_to_rules(page, link)
+    start_recording(page, analysis)
+
+
 # Everything that tells whether the room has gone on after a press.
 STANDING = """() => [
   document.documentElement.dataset.at,

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 from flask.testing import FlaskClient
-from playwright.sync_api import Playwright, sync_playwright
+from playwright.sync_api import Page, Playwright, sync_playwright
 
 from appliance.packet import Packet, link
 from tests.support.candidate import Candidate, flask_call
 from tests.support.intake_site import IntakeSite
-from tests.support.room import Server
+from tests.support.room import Server, chromium
 from webui.intake.app import create_app
 
 
@@ -58,3 +58,10 @@ def server(site: IntakeSite) -> Iterator[Server]:
 def invited(site: IntakeSite, server: Server) -> tuple[Packet, str]:
     packet, secret = site.invite()
     return packet, link(server.url, packet.recording, secret)
+
+
+@pytest.fixture
+def page(playwright: Playwright, server: Server, tmp_path: Path) -> Iterator[Page]:
+    """The one page of a candidate's browser, gone before the server goes."""
+    with chromium(playwright, tmp_path / "profile", locale="en-GB") as context:
+        yield context.pages[0]

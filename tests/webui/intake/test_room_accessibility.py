@@ -16,10 +16,7 @@ from tests.support.axe import serious
 from tests.support.intake_site import IntakeSite
 from tests.support.room import Server, at, chromium, start_recording
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(not room.CHROMIUM.exists(), reason="Chromium is not installed"),
-]
+pytestmark = room.NEEDS_BROWSER
 
 
 def screens(page: Page, address: str) -> Iterator[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Playwright, expect
+from playwright.sync_api import Page, Playwright, expect
 
 from appliance.domain import ScreenPolicy
 from appliance.packet import Packet, Policy, link
@@ -16,16 +16,14 @@ from tests.support.room import (
     Server,
     answer_and_finish,
     at,
+    begin_recording,
     chromium,
     go_to_rules,
     start_recording,
     until,
 )
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(not room.CHROMIUM.exists(), reason="Chromium is not installed"),
-]
+pytestmark = room.NEEDS_BROWSER
 CANARY = "canary-4711-梅花"
 
 
@@ -86,28 +84,25 @@ def test_an_interview_from_the_link_to_the_receipt(
 
 
 def test_an_outage_and_a_reload_without_a_network_lose_nothing(
-    playwright: Playwright, site: IntakeSite, server: Server, invited: tuple[Packet, str], tmp_path: Path
+    page: Page, site: IntakeSite, server: Server, invited: tuple[Packet, str]
 ) -> None:
     packet, address = invited
-    with chromium(playwright, tmp_path / "profile", locale="en-GB") as context:
-        page = context.pages[0]
-        go_to_rules(page, address)
-        start_recording(page)
-        until(page, lambda: arrived(site, packet) >= 1)
-        question = page.text_content("#question-text")
-        server.stop()
-        expect(page.locator(SAVED)).to_contain_text("Offline since", timeout=10000)
-        before = page.evaluate(WAITING)
-        until(page, lambda: page.evaluate(WAITING) > before)
-        page.reload()
-        at(page, "room")
-        expect(page.locator("#question-text")).to_have_text(question or "")
-        expect(page.locator("#resumed")).to_contain_text("without a network")
-        waiting = page.evaluate(WAITING)
-        until(page, lambda: page.evaluate(WAITING) > waiting)
-        server.start()
-        all_saved(page)
-        answer_and_finish(page)
+    begin_recording(page, address)
+    until(page, lambda: arrived(site, packet) >= 1)
+    question = page.text_content("#question-text")
+    server.stop()
+    expect(page.locator(SAVED)).to_contain_text("Offline since", timeout=10000)
+    before = page.evaluate(WAITING)
+    until(page, lambda: page.evaluate(WAITING) > before)
+    page.reload()
+    at(page, "room")
+    expect(page.locator("#question-text")).to_have_text(question or "")
+    expect(page.locator("#resumed")).to_contain_text("without a network")
+    waiting = page.evaluate(WAITING)
+    until(page, lambda: page.evaluate(WAITING) > waiting)
+    server.start()
+    all_saved(page)
+    answer_and_finish(page)
     media = opened(site, packet)
     assert len(media["camera"]) == 2
     assert all(epoch[:4] == b"\x1a\x45\xdf\xa3" for epoch in media["camera"])
@@ -122,8 +117,7 @@ def test_a_killed_browser_loses_only_the_unfinished_slice(
     profile = tmp_path / "profile"
     with chromium(playwright, profile, locale="en-GB") as context:
         page = context.pages[0]
-        go_to_rules(page, address)
-        start_recording(page)
+        begin_recording(page, address)
         all_saved(page)
         server.stop()
         until(page, lambda: page.evaluate(WAITING) >= 3)
@@ -171,39 +165,36 @@ def test_a_second_browser_is_told_that_a_fresh_link_is_on_its_way(
 
 
 def test_a_second_tab_does_not_record_twice_and_bad_links_speak_clearly(
-    playwright: Playwright, server: Server, invited: tuple[Packet, str], tmp_path: Path
+    page: Page, server: Server, invited: tuple[Packet, str]
 ) -> None:
     _, address = invited
-    with chromium(playwright, tmp_path / "profile", locale="en-GB") as context:
-        page = context.pages[0]
-        bare = address.split("#")[0]
-        page.goto(bare)
-        at(page, "problem")
-        assert "link in your mail" in (page.text_content("#problem-title") or "")
-        page.goto("about:blank")
-        page.goto(f"{bare}#{'A' * 22}")
-        page.click("#begin:not([disabled])")
-        at(page, "problem")
-        assert "not valid" in (page.text_content("#problem-title") or "")
-        page.goto(f"{address}")
-        at(page, "welcome")
-        page.click("#language")
-        page.wait_for_url("**lang=zh#*")
-        page.wait_for_selector("html[lang=zh-Hans] #begin:not([disabled])")
-        page.goto("about:blank")
-        page.goto(address)  # the mailed link again: the choice is kept
-        page.wait_for_selector("html[lang=zh-Hans] #begin:not([disabled])")
-        page.click("#language")
-        page.wait_for_selector("html[lang=en] #begin:not([disabled])")
-        answer = page.goto(f"{server.url}/i/00000000-0000-4000-8000-000000000000#x")
-        assert answer is not None
-        assert answer.status == 404
-        go_to_rules(page, address)
-        start_recording(page)
-        other = context.new_page()
-        other.goto(bare)
-        at(other, "problem")
-        assert "another tab" in (other.text_content("#problem-title") or "")
+    bare = address.split("#")[0]
+    page.goto(bare)
+    at(page, "problem")
+    assert "link in your mail" in (page.text_content("#problem-title") or "")
+    page.goto("about:blank")
+    page.goto(f"{bare}#{'A' * 22}")
+    page.click("#begin:not([disabled])")
+    at(page, "problem")
+    assert "not valid" in (page.text_content("#problem-title") or "")
+    page.goto(f"{address}")
+    at(page, "welcome")
+    page.click("#language")
+    page.wait_for_url("**lang=zh#*")
+    page.wait_for_selector("html[lang=zh-Hans] #begin:not([disabled])")
+    page.goto("about:blank")
+    page.goto(address)  # the mailed link again: the choice is kept
+    page.wait_for_selector("html[lang=zh-Hans] #begin:not([disabled])")
+    page.click("#language")
+    page.wait_for_selector("html[lang=en] #begin:not([disabled])")
+    answer = page.goto(f"{server.url}/i/00000000-0000-4000-8000-000000000000#x")
+    assert answer is not None
+    assert answer.status == 404
+    begin_recording(page, address)
+    other = page.context.new_page()
+    other.goto(bare)
+    at(other, "problem")
+    assert "another tab" in (other.text_content("#problem-title") or "")
 
 
 def test_the_screen_is_a_second_track(
@@ -215,8 +206,7 @@ def test_the_screen_is_a_second_track(
         page, board = context.pages[0], context.new_page()
         board.goto("data:text/html,<title>Whiteboard</title><h1>Shared</h1>")
         page.bring_to_front()
-        go_to_rules(page, link(server.url, packet.recording, secret))
-        start_recording(page)
+        begin_recording(page, link(server.url, packet.recording, secret))
         page.click("#share-screen")
         expect(page.locator("#screen-on")).to_be_visible()
         until(page, lambda: arrived(site, packet, "screen") >= 1)
@@ -236,8 +226,7 @@ def test_no_screen_scrolls_sideways(
     size = {"width": width, "height": 640}
     with chromium(playwright, tmp_path / "p", viewport=size, color_scheme=scheme, locale="en-GB") as context:
         page = context.pages[0]
-        go_to_rules(page, address)
-        start_recording(page)
+        begin_recording(page, address)
         for name in ("welcome", "check", "trial", "rules", "room", "finishing", "done", "status"):
             page.evaluate(
                 "name => { for (const s of document.querySelectorAll('[data-screen]'))"

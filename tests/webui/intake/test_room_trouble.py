@@ -14,12 +14,18 @@ from appliance.packet import Packet
 from tests.support import room
 from tests.support.intake_site import IntakeSite
 from tests.support.recorded import arrived, events, opened
-from tests.support.room import Server, advance, answer_and_finish, at, chromium, go_to_rules, start_recording
+from tests.support.room import (
+    Server,
+    advance,
+    answer_and_finish,
+    at,
+    begin_recording,
+    chromium,
+    go_to_rules,
+    start_recording,
+)
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(not room.CHROMIUM.exists(), reason="Chromium is not installed"),
-]
+pytestmark = room.NEEDS_BROWSER
 TROUBLE = "[data-trouble]:visible"
 
 
@@ -65,66 +71,59 @@ def told(page: Page, words: str) -> None:
 
 
 def test_each_step_that_the_server_refuses_is_told_and_can_be_pressed_again(
-    playwright: Playwright,
-    site: IntakeSite,
-    server: Server,
-    faulty: Faulty,
-    invited: tuple[Packet, str],
-    tmp_path: Path,
+    page: Page, site: IntakeSite, server: Server, faulty: Faulty, invited: tuple[Packet, str]
 ) -> None:
     packet, address = invited
-    with chromium(playwright, tmp_path / "profile", locale="en-GB") as context:
-        page = context.pages[0]
-        page.goto(address)
-        faulty.fail("/begin", "500 Internal Server Error")
-        page.click("#begin:not([disabled])")
-        told(page, "This step did not work")
-        faulty.fail("/begin", "503 Service Unavailable")
-        page.click("#begin")
-        told(page, "The network does not answer")
-        page.click("#begin")
-        at(page, "check")
-        page.click("#play-sound")
-        page.click("#heard")
-        faulty.fail("/check", "500 Internal Server Error")
-        page.click("#check-go:not([disabled])")
-        told(page, "This step did not work")
-        page.click("#check-go")
-        at(page, "trial")
-        page.click("#trial-go")
-        page.check("#tick-record")
-        for status in ("503 Service Unavailable", "500 Internal Server Error"):
-            faulty.fail("/consent", status)
-            page.click("#agree")
-            expect(page.locator(TROUBLE)).to_contain_text("try again")
-        faulty.fail("/questions/1/open", "500 Internal Server Error")
+    page.goto(address)
+    faulty.fail("/begin", "500 Internal Server Error")
+    page.click("#begin:not([disabled])")
+    told(page, "This step did not work")
+    faulty.fail("/begin", "503 Service Unavailable")
+    page.click("#begin")
+    told(page, "The network does not answer")
+    page.click("#begin")
+    at(page, "check")
+    page.click("#play-sound")
+    page.click("#heard")
+    faulty.fail("/check", "500 Internal Server Error")
+    page.click("#check-go:not([disabled])")
+    told(page, "This step did not work")
+    page.click("#check-go")
+    at(page, "trial")
+    page.click("#trial-go")
+    page.check("#tick-record")
+    for status in ("503 Service Unavailable", "500 Internal Server Error"):
+        faulty.fail("/consent", status)
         page.click("#agree")
-        at(page, "room")
+        expect(page.locator(TROUBLE)).to_contain_text("try again")
+    faulty.fail("/questions/1/open", "500 Internal Server Error")
+    page.click("#agree")
+    at(page, "room")
+    told(page, "This step did not work")
+    expect(page.locator("#advance")).to_have_text("Try again")
+    page.click("#advance")
+    expect(page.locator("#question-number")).to_have_text("Question 1 of 2")
+    expect(page.locator(TROUBLE)).to_have_count(0)
+    expect(page.locator("#advance")).to_have_text("Next question", timeout=10000)
+    page.wait_for_timeout(1000)  # a press just after the clock has begun the answer does not count
+    faulty.fail("/questions/1/close", "500 Internal Server Error")
+    faulty.fail("/questions/2/open", "500 Internal Server Error")
+    for _ in range(2):
+        page.click("#advance")
         told(page, "This step did not work")
         expect(page.locator("#advance")).to_have_text("Try again")
-        page.click("#advance")
-        expect(page.locator("#question-number")).to_have_text("Question 1 of 2")
-        expect(page.locator(TROUBLE)).to_have_count(0)
-        expect(page.locator("#advance")).to_have_text("Next question", timeout=10000)
-        page.wait_for_timeout(1000)  # a press just after the clock has begun the answer does not count
-        faulty.fail("/questions/1/close", "500 Internal Server Error")
-        faulty.fail("/questions/2/open", "500 Internal Server Error")
-        for _ in range(2):
-            page.click("#advance")
-            told(page, "This step did not work")
-            expect(page.locator("#advance")).to_have_text("Try again")
-        faulty.fail("/questions/2/open", "503 Service Unavailable", times=2)
-        page.click("#advance")
-        expect(page.locator("#waiting-network")).to_be_visible()
-        expect(page.locator("#question-number")).to_have_text("Question 2 of 2", timeout=15000)
-        expect(page.locator("#waiting-network")).to_be_hidden()
-        faulty.fail("/finish", "500 Internal Server Error")
-        while page.evaluate(room.RECORDING):
-            advance(page)
-        at(page, "problem")
-        expect(page.locator("#problem-words")).to_contain_text("kept")
-        page.click("#problem-retry")
-        at(page, "done")
+    faulty.fail("/questions/2/open", "503 Service Unavailable", times=2)
+    page.click("#advance")
+    expect(page.locator("#waiting-network")).to_be_visible()
+    expect(page.locator("#question-number")).to_have_text("Question 2 of 2", timeout=15000)
+    expect(page.locator("#waiting-network")).to_be_hidden()
+    faulty.fail("/finish", "500 Internal Server Error")
+    while page.evaluate(room.RECORDING):
+        advance(page)
+    at(page, "problem")
+    expect(page.locator("#problem-words")).to_contain_text("kept")
+    page.click("#problem-retry")
+    at(page, "done")
     assert questions(site, packet) == [("opened", 1), ("closed", 1), ("opened", 2), ("closed", 2)]
     consents = [r for r in site.folder.records(packet.recording) if r.kind == RecordKind.CONSENT]
     assert len(consents) == 1
@@ -134,21 +133,18 @@ def test_each_step_that_the_server_refuses_is_told_and_can_be_pressed_again(
 
 
 def test_between_two_questions_the_server_goes_away_and_a_press_asks_again_at_once(
-    playwright: Playwright, site: IntakeSite, server: Server, invited: tuple[Packet, str], tmp_path: Path
+    page: Page, site: IntakeSite, server: Server, invited: tuple[Packet, str]
 ) -> None:
     packet, address = invited
-    with chromium(playwright, tmp_path / "profile", locale="en-GB") as context:
-        page = context.pages[0]
-        go_to_rules(page, address)
-        start_recording(page)
-        advance(page)
-        server.stop()
-        page.click("#advance")
-        expect(page.locator("#waiting-network")).to_be_visible()
-        server.start()
-        page.click("#advance")
-        expect(page.locator("#question-number")).to_have_text("Question 2 of 2", timeout=1500)
-        answer_and_finish(page)
+    begin_recording(page, address)
+    advance(page)
+    server.stop()
+    page.click("#advance")
+    expect(page.locator("#waiting-network")).to_be_visible()
+    server.start()
+    page.click("#advance")
+    expect(page.locator("#question-number")).to_have_text("Question 2 of 2", timeout=1500)
+    answer_and_finish(page)
     assert questions(site, packet) == [("opened", 1), ("closed", 1), ("opened", 2), ("closed", 2)]
 
 
@@ -156,82 +152,39 @@ def test_between_two_questions_the_server_goes_away_and_a_press_asks_again_at_on
     "answer", [("422 Unprocessable Content", b'{"code": "bad_opening"}'), ("201 Created", b"{}")]
 )
 def test_a_piece_that_the_server_does_not_hold_leaves_the_rest_proven(
-    playwright: Playwright,
+    page: Page,
     site: IntakeSite,
     server: Server,
     faulty: Faulty,
     invited: tuple[Packet, str],
-    tmp_path: Path,
     answer: tuple[str, bytes],
 ) -> None:
     """Refused: set aside in the browser. Acknowledged and lost: the list is signed anew without it."""
     packet, address = invited
-    with chromium(playwright, tmp_path / "profile", locale="en-GB") as context:
-        page = context.pages[0]
-        go_to_rules(page, address)
-        faulty.fail("/chunks/1", *answer)
-        start_recording(page)
-        room.until(page, lambda: arrived(site, packet) >= 2)
-        answer_and_finish(page)
+    go_to_rules(page, address)
+    faulty.fail("/chunks/1", *answer)
+    start_recording(page)
+    room.until(page, lambda: arrived(site, packet) >= 2)
+    answer_and_finish(page)
     state = site.folder.state(packet.recording)
     assert state.finished
     assert int(state.receipt["chunks"]) >= 1
 
 
-def test_two_tabs_of_one_browser_bind_it_once_and_one_of_them_records(
-    playwright: Playwright, site: IntakeSite, invited: tuple[Packet, str], tmp_path: Path
-) -> None:
-    packet, address = invited
-    with chromium(playwright, tmp_path / "profile", locale="en-GB") as context:
-        one, two = context.pages[0], context.new_page()
-        for page in (one, two):
-            page.goto(address)
-            page.wait_for_selector("#begin:not([disabled])")
-        one.evaluate("document.getElementById('begin').click()")
-        two.evaluate("document.getElementById('begin').click()")
-        for page in (one, two):
-            at(page, "check")
-            page.bring_to_front()
-            page.click("#play-sound")
-            page.click("#heard")
-            page.click("#check-go:not([disabled])")
-            page.click("#trial-go")
-            at(page, "rules")
-        one.bring_to_front()
-        start_recording(one, analysis=False)
-        two.bring_to_front()
-        two.check("#tick-record")
-        two.click("#agree")
-        at(two, "problem")
-        assert "another tab" in two.inner_text("#problem-title")
-        one.bring_to_front()
-        answer_and_finish(one)
-        two.bring_to_front()
-        two.click("#problem-retry")
-        at(two, "status")
-    kinds = [record.kind for record in site.folder.records(packet.recording)]
-    assert kinds.count(RecordKind.BOUND) == 1
-    assert kinds.count(RecordKind.CONSENT) == 1
-    assert len(opened(site, packet)["camera"]) == 1
-
-
 def test_a_camera_that_goes_away_comes_back_by_a_press(
-    playwright: Playwright, site: IntakeSite, invited: tuple[Packet, str], tmp_path: Path
+    page: Page, site: IntakeSite, invited: tuple[Packet, str]
 ) -> None:
     packet, address = invited
-    with chromium(playwright, tmp_path / "profile", locale="en-GB") as context:
-        page = context.pages[0]
-        go_to_rules(page, address)
-        start_recording(page)
-        room.until(page, lambda: arrived(site, packet) >= 1)
-        page.evaluate(
-            "() => { for (const track of document.getElementById('self-view').srcObject.getTracks())"
-            " { track.stop(); track.dispatchEvent(new Event('ended')); } }"
-        )
-        expect(page.locator("#camera-trouble")).to_be_visible()
-        page.click("#camera-again")
-        expect(page.locator("#camera-trouble")).to_be_hidden()
-        answer_and_finish(page)
+    begin_recording(page, address)
+    room.until(page, lambda: arrived(site, packet) >= 1)
+    page.evaluate(
+        "() => { for (const track of document.getElementById('self-view').srcObject.getTracks())"
+        " { track.stop(); track.dispatchEvent(new Event('ended')); } }"
+    )
+    expect(page.locator("#camera-trouble")).to_be_visible()
+    page.click("#camera-again")
+    expect(page.locator("#camera-trouble")).to_be_hidden()
+    answer_and_finish(page)
     assert [epoch[:4] for epoch in opened(site, packet)["camera"]] == [b"\x1a\x45\xdf\xa3"] * 2
 
 
@@ -251,19 +204,15 @@ def test_a_denied_microphone_is_named(
         expect(page.locator("#light-camera")).to_have_attribute("data-state", "ok")
 
 
-def test_what_nobody_has_caught_is_told_without_its_stack(
-    playwright: Playwright, invited: tuple[Packet, str], tmp_path: Path
-) -> None:
+def test_what_nobody_has_caught_is_told_without_its_stack(page: Page, invited: tuple[Packet, str]) -> None:
     _, address = invited
-    with chromium(playwright, tmp_path / "profile", locale="en-GB") as context:
-        page = context.pages[0]
-        page.goto(address)
-        page.wait_for_selector("#begin:not([disabled])")
-        page.evaluate("() => { Promise.reject(new Error('secret-in-a-stack')); }")
-        told(page, "reload it")
-        assert "secret-in-a-stack" not in page.inner_text("body")
-        page.click("#begin")
-        at(page, "check")
+    page.goto(address)
+    page.wait_for_selector("#begin:not([disabled])")
+    page.evaluate("() => { Promise.reject(new Error('secret-in-a-stack')); }")
+    told(page, "reload it")
+    assert "secret-in-a-stack" not in page.inner_text("body")
+    page.click("#begin")
+    at(page, "check")
 
 
 PRESS_AS_THE_ANSWER_BEGINS = """() => new Promise((done) => {
@@ -278,37 +227,31 @@ PRESS_AS_THE_ANSWER_BEGINS = """() => new Promise((done) => {
 
 
 def test_a_press_at_a_bad_moment_skips_nothing(
-    playwright: Playwright, site: IntakeSite, invited: tuple[Packet, str], tmp_path: Path
+    page: Page, site: IntakeSite, invited: tuple[Packet, str]
 ) -> None:
     packet, address = invited
-    with chromium(playwright, tmp_path / "profile", locale="en-GB") as context:
-        page = context.pages[0]
-        page.goto(address)
-        page.click("#begin:not([disabled])")
-        page.click("#play-sound")
-        page.click("#heard")
-        page.click("#check-go:not([disabled])")
-        page.click("#trial-record")
-        page.click("#trial-go")  # before the trial recording has ended: it must not play into what follows
-        start_recording(page)
-        page.evaluate(PRESS_AS_THE_ANSWER_BEGINS)  # meant to start the answer, which the clock has just done
-        page.wait_for_timeout(3000)
-        expect(page.locator("#question-number")).to_have_text("Question 1 of 2")
-        assert page.evaluate("document.getElementById('trial-replay').paused")
-        answer_and_finish(page)
+    page.goto(address)
+    page.click("#begin:not([disabled])")
+    page.click("#play-sound")
+    page.click("#heard")
+    page.click("#check-go:not([disabled])")
+    page.click("#trial-record")
+    page.click("#trial-go")  # before the trial recording has ended: it must not play into what follows
+    start_recording(page)
+    page.evaluate(PRESS_AS_THE_ANSWER_BEGINS)  # meant to start the answer, which the clock has just done
+    page.wait_for_timeout(3000)
+    expect(page.locator("#question-number")).to_have_text("Question 1 of 2")
+    assert page.evaluate("document.getElementById('trial-replay').paused")
+    answer_and_finish(page)
     assert questions(site, packet) == [("opened", 1), ("closed", 1), ("opened", 2), ("closed", 2)]
 
 
-def test_a_page_whose_modules_do_not_come_says_so(
-    playwright: Playwright, invited: tuple[Packet, str], tmp_path: Path
-) -> None:
+def test_a_page_whose_modules_do_not_come_says_so(page: Page, invited: tuple[Packet, str]) -> None:
     _, address = invited
-    with chromium(playwright, tmp_path / "profile", locale="en-GB") as context:
-        page = context.pages[0]
-        page.route("**/intake/room.js", lambda route: route.fulfill(status=503))
-        page.goto(address)
-        expect(page.locator(".loading")).to_be_visible(timeout=10000)
-        page.unroute("**/intake/room.js")
-        page.reload()
-        page.wait_for_selector("#begin:not([disabled])")
-        expect(page.locator(".loading")).to_be_hidden()
+    page.route("**/intake/room.js", lambda route: route.fulfill(status=503))
+    page.goto(address)
+    expect(page.locator(".loading")).to_be_visible(timeout=10000)
+    page.unroute("**/intake/room.js")
+    page.reload()
+    page.wait_for_selector("#begin:not([disabled])")
+    expect(page.locator(".loading")).to_be_hidden()

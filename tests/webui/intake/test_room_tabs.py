@@ -1,0 +1,45 @@
+"""The candidate's room open in two tabs of one browser."""
+
+from __future__ import annotations
+
+from playwright.sync_api import Page
+
+from appliance.intake_state import RecordKind
+from appliance.packet import Packet
+from tests.support import room
+from tests.support.intake_site import IntakeSite
+from tests.support.recorded import opened
+from tests.support.room import answer_and_finish, at, pass_check, start_recording
+
+pytestmark = room.NEEDS_BROWSER
+
+
+def test_two_tabs_of_one_browser_bind_it_once_and_one_of_them_records(
+    page: Page, site: IntakeSite, invited: tuple[Packet, str]
+) -> None:
+    packet, address = invited
+    one, two = page, page.context.new_page()
+    for tab in (one, two):
+        tab.goto(address)
+        tab.wait_for_selector("#begin:not([disabled])")
+    one.evaluate("document.getElementById('begin').click()")
+    two.evaluate("document.getElementById('begin').click()")
+    for tab in (one, two):
+        tab.bring_to_front()
+        pass_check(tab)
+    one.bring_to_front()
+    start_recording(one, analysis=False)
+    two.bring_to_front()
+    two.check("#tick-record")
+    two.click("#agree")
+    at(two, "problem")
+    assert "another tab" in two.inner_text("#problem-title")
+    one.bring_to_front()
+    answer_and_finish(one)
+    two.bring_to_front()
+    two.click("#problem-retry")
+    at(two, "status")
+    kinds = [record.kind for record in site.folder.records(packet.recording)]
+    assert kinds.count(RecordKind.BOUND) == 1
+    assert kinds.count(RecordKind.CONSENT) == 1
+    assert len(opened(site, packet)["camera"]) == 1
