@@ -60,7 +60,7 @@ def test_a_piece_that_fails_is_a_gap_and_not_the_end_of_the_track() -> None:
 UPLOADER = """
     const handlers = {};
     globalThis.addEventListener = (kind, handler) => { handlers[kind] = handler; };
-    const locks = { request: (name, run) => run() };
+    const locks = { request: (name, options, run) => run() };
     Object.defineProperty(globalThis, "navigator", { value: { locks }, configurable: true });
     console.error = () => {};
     const { Uploader } = await load("upload.js");
@@ -123,6 +123,63 @@ def test_an_epoch_that_comes_too_late_is_set_aside_and_the_rest_is_sent(status: 
     """
     )
     assert result == {"sent": [1, 3], "aside": ["new"], "faults": 1}
+
+
+def test_the_tab_that_takes_the_sending_over_sends_and_the_other_goes_on_after_it() -> None:
+    result = run(
+        UPLOADER
+        + """
+        let holder = null;
+        const waiting = [];
+        const grant = () => {
+          if (holder || waiting.length === 0) return;
+          const one = (holder = waiting.shift());
+          one.run().then((value) => {
+            if (holder === one) holder = null;
+            one.resolve(value);
+            grant();
+          });
+        };
+        locks.request = (name, { steal }, run) => new Promise((resolve, reject) => {
+          if (steal && holder) {
+            holder.reject(new DOMException("stolen", "AbortError"));
+            holder = null;
+          }
+          waiting[steal ? "unshift" : "push"]({ run, resolve, reject });
+          grant();
+        });
+        const sent = [];
+        const tab = (name) => new Uploader({
+          recording: "r",
+          put: async ({ n }) => {
+            if (n === 2 && name === "two") throw Object.assign(new Error(), { code: "recording_too_large" });
+            sent.push(`${name} ${n}`);
+          },
+        }, store);
+        const soon = () => new Promise((resolve) => setTimeout(resolve, 20));
+        const [one, two] = [tab("one"), tab("two")];
+        one.start();
+        two.start();
+        await soon();
+        queue = [{ n: 0 }];
+        one.kick();
+        await one.drained();
+        two.take();
+        two.take();
+        await soon();
+        queue = [{ n: 1 }];
+        one.kick();
+        two.kick();
+        await two.drained();
+        queue = [{ n: 2 }];
+        two.kick();
+        const refused = await two.drained().catch((error) => error.message);
+        await one.drained();
+        console.log(JSON.stringify({ sent, refused }));
+        process.exit();
+    """
+    )
+    assert result == {"sent": ["one 0", "two 1", "one 2"], "refused": "recording_too_large"}
 
 
 def test_the_list_ends_each_epoch_at_its_last_unbroken_piece() -> None:

@@ -8,8 +8,8 @@ from appliance.intake_state import RecordKind
 from appliance.packet import Packet
 from tests.support import room
 from tests.support.intake_site import IntakeSite
-from tests.support.recorded import opened
-from tests.support.room import answer_and_finish, at, pass_check, start_recording
+from tests.support.recorded import all_saved, arrived, opened
+from tests.support.room import answer_and_finish, at, pass_check, start_recording, until
 
 pytestmark = room.NEEDS_BROWSER
 
@@ -42,4 +42,24 @@ def test_two_tabs_of_one_browser_bind_it_once_and_one_of_them_records(
     kinds = [record.kind for record in site.folder.records(packet.recording)]
     assert kinds.count(RecordKind.BOUND) == 1
     assert kinds.count(RecordKind.CONSENT) == 1
+    assert len(opened(site, packet)["camera"]) == 1
+
+
+def test_the_tab_that_records_sends_its_pieces_itself_and_finishes_beside_an_older_tab(
+    page: Page, site: IntakeSite, invited: tuple[Packet, str]
+) -> None:
+    """The older tab was the first that could send, and it stands still somewhere before the recording."""
+    packet, address = invited
+    older, newer = page, page.context.new_page()
+    older.goto(address)
+    older.click("#begin:not([disabled])")
+    at(older, "check")
+    newer.goto(address.split("#")[0])
+    newer.bring_to_front()
+    pass_check(newer)
+    start_recording(newer)
+    until(newer, lambda: arrived(site, packet) >= 1)
+    all_saved(newer)
+    answer_and_finish(newer)
+    assert site.folder.state(packet.recording).finished
     assert len(opened(site, packet)["camera"]) == 1

@@ -22,6 +22,7 @@ export function deliver(room) {
     const { api, store, uploader, attempt, packet } = room;
     const before = await store.attempt(packet.recording);
     if (before?.receipt) return before.receipt;
+    uploader.take();
     await uploader.drained().catch((error) => {
       throw Object.assign(error, { code: error.message });
     });

@@ -282,6 +282,7 @@ function stopMedia() {
 }
 
 async function record(state, resumed, release) {
+  room.uploader.take();
   let ending = null;
   const interview = new Interview(room, room.stream, (reason) => {
     ending ??= attemptStep(() => end(interview, reason, release));

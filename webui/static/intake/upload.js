@@ -11,7 +11,7 @@ const LIMITS = new Set(["recording_too_large", "too_many_epochs"]);
 
 export class Uploader extends EventTarget {
   #wake = () => {};
-  #stopped = false;
+  #turn = null; // while this tab is the one that sends
 
   constructor(api, store) {
     super();
@@ -22,16 +22,34 @@ export class Uploader extends EventTarget {
     addEventListener("offline", () => this.#offline());
   }
 
-  /** Starts as soon as no other tab uploads this attempt. */
+  /** Sends as soon as no other tab sends for this attempt. */
   start() {
     this.state.problem = "";
     this.refresh();
-    navigator.locks.request(`fupan-upload-${this.api.recording}`, () => this.#loop());
+    this.#request();
   }
 
-  stop() {
-    this.#stopped = true;
-    this.#wake();
+  /**
+   * Sends in this tab from now on, even if another one does so far: the tab that records or finishes has to see
+   * how it goes, and a browser may hold back the tabs that nobody looks at.
+   */
+  take() {
+    if (this.#turn) return;
+    this.state.problem = "";
+    this.#request({ steal: true });
+  }
+
+  async #request(options = {}) {
+    const turn = {};
+    try {
+      await navigator.locks.request(`fupan-upload-${this.api.recording}`, options, () => this.#loop(turn));
+    } catch (error) {
+      if (error.name !== "AbortError") throw error;
+      // Another tab has taken over. Its turn may end before this page does.
+      if (this.#turn === turn) this.#turn = null;
+      this.#wake();
+      this.#request();
+    }
   }
 
   /** Something was committed, or the network may be back. */
@@ -51,12 +69,15 @@ export class Uploader extends EventTarget {
     }
   }
 
-  /** Resolves when nothing waits; rejects when the server refuses for good. */
+  /** Resolves when nothing waits, whichever tab sent it; rejects when the server refuses for good. */
   async drained() {
     for (;;) {
       if ((await this.refresh()) && this.state.waiting === 0) return;
       if (this.state.problem) throw new Error(this.state.problem);
-      await new Promise((resolve) => this.addEventListener("change", resolve, { once: true }));
+      await new Promise((resolve) => {
+        this.addEventListener("change", resolve, { once: true });
+        setTimeout(resolve, IDLE_MS); // what another tab has sent changes nothing here
+      });
     }
   }
 
@@ -75,16 +96,18 @@ export class Uploader extends EventTarget {
     this.#change({ trouble: true });
   }
 
-  async #loop() {
+  async #loop(turn) {
+    this.#turn = turn;
     let wait = FIRST_WAIT_MS;
-    while (!this.#stopped) {
+    while (this.#turn === turn) {
       const outcome = await this.#step();
+      if (this.#turn !== turn) return;
       if (outcome === "idle") {
         await this.#pause(IDLE_MS);
       } else if (outcome === "sent") {
         wait = FIRST_WAIT_MS;
       } else if (outcome === "stop") {
-        return;
+        this.#turn = null;
       } else {
         await this.#pause(Math.max(outcome * 1000, wait * (0.5 + Math.random())));
         wait = Math.min(wait * 2, LONGEST_WAIT_MS);
