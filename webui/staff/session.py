@@ -8,8 +8,7 @@ from flask import Blueprint, Response, current_app, redirect, request
 
 from appliance.errors import UnauthenticatedError
 from appliance.people import sessions
-from appliance.people.roles import Permission
-from webui.auth import public, requires
+from webui.auth import public
 from webui.errors import message_of
 from webui.staff import desk
 from webui.staff.identity import Identity, address
@@ -59,9 +58,9 @@ def sign_in_by_link(token: str) -> Response:
 
 
 @blueprint.post("/sign-out")
-@requires(Permission.SESSION_OWN)
+@public
 def sign_out() -> Response:
-    """End this session."""
+    """End this session. Pressed twice, or after the session has ended by itself, it says the same."""
     identity = _identity()
     sessions.sign_out(identity.token, address(), desk.settings())
     response = desk.go("session.sign_in", done="signed-out")

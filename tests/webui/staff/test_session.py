@@ -89,6 +89,17 @@ def test_signing_out_ends_the_session_at_the_server(desk: Desk) -> None:
     assert again.get("/").status_code == 303
 
 
+def test_signing_out_twice_or_after_the_session_has_ended_says_the_same(desk: Desk) -> None:
+    token = desk.token(Role.RECRUITER)
+    for cookie in (token, token, "unknown", None):
+        browser = desk.client()
+        if cookie is not None:
+            browser.set_cookie("fupan", cookie)
+        answer = post(browser, "/sign-out")
+        assert answer.status_code == 303
+        assert "You are signed out." in browser.get(answer.location).text
+
+
 def test_the_cookie_is_out_of_reach(desk: Desk) -> None:
     answer = post(desk.client(), f"/sign-in/{link(desk)}")
     cookie = answer.headers["Set-Cookie"]
