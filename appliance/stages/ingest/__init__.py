@@ -6,10 +6,11 @@ pull pins the browser key; a further one is pinned only under a newer packet tha
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from sqlalchemy import func, select
 
@@ -56,21 +57,16 @@ class Puller:
         full = time.monotonic() - self._full_at >= FULL_PULL_SECONDS
         started = time.time()
         changed = self._transport.list_recordings(0.0 if full else self._since)
-        waiting, self._again = self._again, set()
-        for recording_id in {*changed, *waiting}:
-            if stopping():
-                self._again |= {*changed, *waiting}
-                return
-            try:
-                pull_recording(self._settings, self._transport, recording_id)
-            except OUTAGES:
-                self._again |= {*changed, *waiting}
-                raise
-            except NotYetError:
-                self._again.add(recording_id)
-            except Exception as error:  # noqa: BLE001  # intake may be hostile: one never holds up the others
-                logger.warning("recording %s could not be pulled: %s", recording_id, type(error).__name__)
-                self._again.add(recording_id)
+        left, self._again = {*changed, *self._again}, set()
+        try:
+            for recording_id in tuple(left):
+                if stopping():
+                    return
+                with _alone(recording_id, "pulled"), contextlib.suppress(NotYetError):
+                    pull_recording(self._settings, self._transport, recording_id)
+                    left.remove(recording_id)
+        finally:
+            self._again |= left  # what failed, has not all arrived, or was not come to
         self._since = started - OVERLAP_SECONDS
         if full:
             self._full_at = time.monotonic()
@@ -124,23 +120,29 @@ def expire(settings: Settings, transport: Transport, stopping: Callable[[], bool
         for recording_id in due:
             if stopping():
                 return ended
-            ended += _end_one(settings, transport, recording_id)
+            with _alone(recording_id, "pulled"):
+                _pull_for_the_last_time(settings, transport, recording_id)
+            with _alone(recording_id, "ended"):
+                ended += end_overdue(settings, transport, recording_id)
     return ended
 
 
-def _end_one(settings: Settings, transport: Transport, recording_id: uuid.UUID) -> bool:
+def _pull_for_the_last_time(settings: Settings, transport: Transport, recording_id: uuid.UUID) -> None:
     try:
         pull_recording(settings, transport, recording_id)
-    except OUTAGES:
-        raise
     except NotYetError:
         logger.warning("recording %s: what its finish lists never arrived whole", recording_id)
-    except Exception as error:  # noqa: BLE001  # its time is over whatever its records are
-        logger.warning("recording %s could not be pulled: %s", recording_id, type(error).__name__)
+
+
+@contextlib.contextmanager
+def _alone(recording_id: uuid.UUID, done: str) -> Iterator[None]:
+    """What fails in here fails for this recording alone: it is logged, and the others have their turn.
+
+    Raises only an outage, which all of them would meet.
+    """
     try:
-        return end_overdue(settings, transport, recording_id)
+        yield
     except OUTAGES:
         raise
-    except Exception as error:  # noqa: BLE001  # intake may be hostile: one never holds up the others
-        logger.warning("recording %s could not be ended: %s", recording_id, type(error).__name__)
-        return False
+    except Exception as error:  # noqa: BLE001 - no list can name all that a hostile intake's bytes may raise
+        logger.warning("recording %s could not be %s: %s", recording_id, done, type(error).__name__)
