@@ -44,6 +44,8 @@ class Drafts:
 
     def __exit__(self, *_: object) -> None:
         self._stack.close()
+        # Beginning removed what killed runs left, but for what a dying child of theirs still held.
+        self._vault.tidy(self._recording_id)
 
     @property
     def descriptors(self) -> list[int]:

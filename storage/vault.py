@@ -176,6 +176,11 @@ class Vault:
         """Start a file. What a crashed writer left in its folder is removed first."""
         return Draft(self.path(recording_id, kind, name), recording_id, kind, name)
 
+    def tidy(self, recording_id: uuid.UUID) -> None:
+        """Remove what crashed writers left of this recording; what a living one writes stays."""
+        for kind in KINDS:
+            disk.leftovers(recording_folder(self.root, recording_id) / kind, remove=True)
+
     def recordings(self) -> Iterator[uuid.UUID]:
         """Every recording with a folder here, sorted; with `list`, enough to rebuild lost rows."""
         for folder in sorted(self.root.glob("??/*")):

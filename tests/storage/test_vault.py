@@ -121,6 +121,9 @@ def test_a_crashed_writers_file_is_named_and_tidied_and_a_live_ones_is_not(vault
     vault.begin(RECORDING, "track", "screen").discard()
     assert not crashed.exists()
     assert len(list(folder.iterdir())) == 1
+    crashed.write_bytes(b"half")
+    vault.tidy(RECORDING)
+    assert len(list(folder.iterdir())) == 1
     live.discard()
 
 

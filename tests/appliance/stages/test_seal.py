@@ -204,6 +204,22 @@ def test_a_crash_at_any_step_is_made_good_by_the_next_run(
     assert len(plain(site, made)) > 1000
 
 
+def test_what_a_killed_run_still_holds_while_the_next_begins_is_gone_when_that_ends(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = site.finished(list(recorded()))
+    killed, remux = Vault(site.settings.vault_folder).begin(made, "track", "camera"), seal.remux
+
+    def end_late(*given: Any) -> dict[str, Any]:
+        os.close(killed.fd)  # as its child does that was slow to die; the file under its temporary name stays
+        return remux(*given)
+
+    monkeypatch.setattr(seal, "remux", end_late)
+    seal.seal(site.work, str(made))
+    assert len(plain(site, made)) > 1000
+    assert list(site.settings.vault_folder.rglob("*.tmp")) == []
+
+
 def test_a_failing_child_is_tried_again_and_at_last_left_for_a_person(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
