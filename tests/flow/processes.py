@@ -18,6 +18,7 @@ from appliance.embedded.layout import Layout
 from appliance.embedded.postgres import EmbeddedPostgres
 from appliance.errors import KeyholderDownError
 from appliance.keyholder.client import Keyholder
+from tests.support.children import children_of
 from tests.support.product import Product
 from tests.support.waiting import until
 from tests.support.web import Client
@@ -96,16 +97,3 @@ def without_database(product: Product, installation: Path | None) -> Iterator[No
         passwords = json.loads((layout.secrets / "database.json").read_text())
         server.start(passwords["superuser"])
         product.process.send_signal(signal.SIGCONT)
-
-
-def children_of(process: int, command: bytes) -> list[int]:
-    """The processes below one whose command line holds `command`."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        with contextlib.suppress(OSError, ValueError, IndexError):
-            if not entry.name.isdigit():
-                continue
-            parent = int((entry / "stat").read_text().rsplit(")", 1)[1].split()[1])
-            if parent == process and command in (entry / "cmdline").read_bytes():
-                found.append(int(entry.name))
-    return found

@@ -16,6 +16,7 @@ from tests.flow.fixtures import ENGLISH, MANDARIN, MEDIA, Hired, Told
 from tests.flow.relay import Relay
 from tests.flow.rows import actions, jobs, rows
 from tests.support import fake_camera, story
+from tests.support.children import children_of
 from tests.support.media import pieces, recorded
 from tests.support.product import Product
 from tests.support.waiting import until
@@ -107,8 +108,8 @@ def test_withdrawing_cancels_what_is_queued(
     assert slow.finish(clip)[0] == 200
     worker = processes.pid(live, "worker")
     until(lambda: story.result(live.settings, slow.recording).analysis == AnalysisState.RUNNING)
-    until(lambda: bool(processes.children_of(worker, b"analysis")))
-    [child] = processes.children_of(worker, b"analysis")
+    until(lambda: bool(children_of(worker, b"analysis")))
+    [child] = children_of(worker, b"analysis")
     os.kill(child, signal.SIGSTOP)  # the one analysis that runs takes its time
     try:
         quits = quick.begun(quick.invited(recruiter, relay, hired.english, "withdraw"))

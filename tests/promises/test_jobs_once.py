@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import os
 import random
+import select
 import signal
+import subprocess
 import threading
 import time
 import uuid
@@ -22,6 +24,7 @@ from appliance.domain import RecordingState
 from appliance.keyholder.client import Keyholder
 from appliance.stages import replay
 from appliance.tables import document, recording, track
+from tests.support.children import children_of
 from tests.support.media import recorded
 from tests.support.site import Site
 from tests.support.waiting import until
@@ -40,6 +43,18 @@ def _give_back(settings: Settings) -> None:
         jobs.enqueue(tx, "rerun_stalled")
 
 
+def _kill(worker: subprocess.Popen[bytes]) -> None:
+    """Kill a worker; back when its media child has ended too, as it has long before a job is given back."""
+    os.kill(worker.pid, signal.SIGSTOP)  # so that it starts none after they were looked for
+    os.waitid(os.P_PID, worker.pid, os.WSTOPPED)
+    children = [os.pidfd_open(pid) for pid in children_of(worker.pid)]
+    os.killpg(worker.pid, signal.SIGKILL)
+    worker.wait()
+    for child in children:  # a descriptor of a process reads when it has ended
+        assert select.select([child], [], [], 30)[0]
+        os.close(child)
+
+
 @pytest.mark.parametrize("kills", KILLS)
 def test_kills_neither_lose_nor_double_a_seal(
     settings: Settings, keyholder: Keyholder, kills: int, record_property: Callable[[str, object], None]
@@ -54,8 +69,7 @@ def test_kills_neither_lose_nor_double_a_seal(
             until(lambda: _doing(settings) or not _undone(settings))
             threading.Event().wait(chance.uniform(0.0, 1.0))
             in_work += bool(_doing(settings))
-            os.killpg(worker.pid, signal.SIGKILL)
-            worker.wait()
+            _kill(worker)
         _give_back(settings)
     with worker_process(settings):
         until(lambda: not _undone(settings), 120)
@@ -98,8 +112,7 @@ def test_a_dead_workers_job_is_found_without_help(
     made = site.finished(list(recorded()))
     with worker_process(settings) as worker:
         until(lambda: _doing(settings) or not _undone(settings))
-        os.killpg(worker.pid, signal.SIGKILL)
-        worker.wait()
+        _kill(worker)
     killed = time.monotonic()
 
     def order_and_look() -> bool:
