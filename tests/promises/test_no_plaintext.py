@@ -117,9 +117,9 @@ def longest_words(text: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def dump(debian: Product, told: list[Told], folder: Path) -> Path:
+def dump(live: Product, told: list[Told], folder: Path) -> Path:
     """The database as its superuser can read it: what compressed values say in the clear."""
-    layout = Layout(debian.data)
+    layout = Layout(live.data)
     path = folder / "dump" / "fupan.sql"
     path.parent.mkdir(exist_ok=True)
     password = json.loads((layout.secrets / "database.json").read_text())["superuser"]
@@ -130,7 +130,7 @@ def dump(debian: Product, told: list[Told], folder: Path) -> Path:
             f"--port={PORT}",
             f"--username={SUPERUSER}",
             f"--file={path}",
-            debian.settings.database.name,
+            live.settings.database.name,
         ],
         env={"PGPASSWORD": password, "PATH": os.environ["PATH"]},
         check=True,
@@ -141,10 +141,10 @@ def dump(debian: Product, told: list[Told], folder: Path) -> Path:
 
 
 def test_nothing_lies_in_the_clear_on_the_servers(
-    debian: Product, secrets_of: Canaries, dump: Path, record_property: pytest.RecordProperty
+    live: Product, secrets_of: Canaries, dump: Path, record_property: pytest.RecordProperty
 ) -> None:
-    assert (debian.data / "postgres" / "cluster" / "pg_wal").is_dir()
-    read, hits = secrets_of.scan([debian.data, dump])
+    assert (live.data / "postgres" / "cluster" / "pg_wal").is_dir()
+    read, hits = secrets_of.scan([live.data, dump])
     figure = (
         f"{len(secrets_of.needles)} secrets sought in {read / 1e6:.0f} MB of the servers: {len(hits)} found"
     )
@@ -211,12 +211,12 @@ def test_a_page_that_wrote_it_would_be_found(secrets_of: Canaries, told: list[To
 
 
 @pytest.fixture
-def replayed(debian: Product, told: list[Told], folder: Path) -> Path:
+def replayed(live: Product, told: list[Told], folder: Path) -> Path:
     """The profile of a member of staff who watched."""
     profile = folder / f"watched-{uuid.uuid4()}"
     with browser(profile) as context:
-        page = story.sign_in(context, debian.sign_in_link())
-        story.open_replay(page, debian.settings, told[0].recording)
+        page = story.sign_in(context, live.sign_in_link())
+        story.open_replay(page, live.settings, told[0].recording)
         story.plays(page)
         story.seek(page, 5)
     return profile
