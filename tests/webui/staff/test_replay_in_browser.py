@@ -6,7 +6,7 @@ import threading
 
 import pytest
 from flask import Flask, Response, request, request_finished
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
 from sqlalchemy import select
 
 from appliance.database import transaction
@@ -207,10 +207,43 @@ def test_a_vault_locked_meanwhile_is_said_and_unlocking_goes_on_at_the_same_plac
         assert not page.locator("text=The picture could not be read").is_visible()
         page.keyboard.press("l")
         unlock(desk.settings)
-        page.wait_for_function("() => document.querySelector('.banner[data-when=refused]').hidden")
+        page.wait_for_function("() => document.querySelector('.banner[data-when=held]').hidden")
         page.wait_for_function("() => document.querySelector('video').readyState >= 2")
         settled(page)
         assert now(page) == pytest.approx(10_000, abs=1000)
+
+
+@pytest.mark.parametrize(
+    ("status", "message", "by_itself"),
+    [
+        (503, "The vault is locked.", True),
+        (404, "There is nothing here, or it is not yours to see.", False),
+        (502, "A stored file is damaged.", False),
+        (502, None, True),  # a proxy's page, while the application is started anew
+    ],
+)
+def test_that_the_page_goes_on_by_itself_is_said_only_where_it_does(
+    desk: Desk, status: int, message: str | None, by_itself: bool
+) -> None:
+    view = open_view(desk)
+    with at_the_desk(desk) as browser:
+        page = browser.replay(view)
+        answer = {"json": {"message": message}} if message else {"body": "<h1>Bad Gateway</h1>"}
+        page.route("**/tracks/camera*", lambda route: route.fulfill(status=status, **answer))
+        page.evaluate("() => { document.querySelector('video').src += '?anew'; }")
+        banner = page.locator(".notice .banner:visible")
+        expect(banner).to_contain_text(message or "The connection is interrupted.")
+        goes_on, again = banner.get_by_text("goes on by itself"), banner.get_by_role("link", name="Try again")
+        assert (goes_on.is_visible(), again.is_visible()) == (
+            by_itself and message is not None,
+            not by_itself,
+        )
+        page.unroute("**/tracks/camera*")
+        if by_itself:
+            expect(banner).to_have_count(0)
+        else:
+            again.click()
+            ready(page)
 
 
 def test_figures_of_signals_carry_no_false_digits_and_say_in_words_how_sure_they_are(desk: Desk) -> None:

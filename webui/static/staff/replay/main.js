@@ -56,10 +56,12 @@ function say(kind) {
   for (const banner of notice.children) banner.hidden = banner.dataset.when !== kind;
 }
 const recovery = new Recovery(player);
-recovery.addEventListener("refused", ({ detail }) => {
-  notice.querySelector("[data-when=refused] .reason").textContent = detail;
-  say("refused");
-});
+for (const kind of ["held", "refused"]) {
+  recovery.addEventListener(kind, ({ detail }) => {
+    notice.querySelector(`[data-when=${kind}] .reason`).textContent = detail;
+    say(kind);
+  });
+}
 recovery.addEventListener("damaged", () => say("media"));
 recovery.addEventListener("offline", () => say("offline"));
 recovery.addEventListener("back", () => {

@@ -1,10 +1,14 @@
 // When the picture stops coming: asks the server why, says it, and goes on once bytes come again.
 
 const EVERY = 3_000; // ms between questions while it does not
+const AWAY = [502, 503, 504]; // without a message of ours: a proxy's word that the application is away
 const SAME = 2_000; // ms: failing again this near to where it was read anew is damage and no accident
 
 export class Recovery extends EventTarget {
-  /** Dispatches "refused" (detail: the server's message), "over", "offline", "damaged" and "back". */
+  /**
+   * Dispatches "held" and "refused" (detail: the server's message), "over", "offline", "damaged" and "back".
+   * It goes on by itself after "held" and "offline" alone.
+   */
   constructor(player) {
     super();
     this.player = player;
@@ -54,8 +58,14 @@ export class Recovery extends EventTarget {
       this.dispatchEvent(new Event("over"));
       return "stop";
     }
-    const problem = await response.json().catch(() => ({}));
-    this.dispatchEvent(new CustomEvent(problem.message ? "refused" : "damaged", { detail: problem.message }));
-    return response.status === 503 ? "wait" : "stop";
+    const { message } = await response.json().catch(() => ({}));
+    if (message) {
+      const waits = response.status === 503;
+      this.dispatchEvent(new CustomEvent(waits ? "held" : "refused", { detail: message }));
+      return waits ? "wait" : "stop";
+    }
+    const away = AWAY.includes(response.status);
+    this.dispatchEvent(new Event(away ? "offline" : "damaged"));
+    return away ? "wait" : "stop";
   }
 }
