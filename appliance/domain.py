@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 
 class Role(enum.StrEnum):
-    """Who someone is to the product (DESIGN D10). The three administrators exclude every other role."""
+    """Who someone is to the product. The three administrators exclude every other role."""
 
     RECRUITER = "recruiter"
     DEPARTMENT_HEAD = "department_head"

@@ -1,4 +1,4 @@
-"""The audit log: append-only, chained by hash, written inside the transaction it is about (D11).
+"""The audit log: append-only, chained by hash, written inside the transaction it is about.
 
     with transaction("staff") as tx:
         ...                                              # the change

@@ -1,4 +1,4 @@
-"""No event, no key: what a committed audit event must say before a key is given for it (SEALING §7).
+"""No event, no key: what a committed audit event must say before a key is given for it (docs/keys.md).
 
 The event is read here, by the keyholder's own database role and on the primary; what the caller says about
 it counts for nothing.
