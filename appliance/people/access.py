@@ -12,7 +12,6 @@ others           nothing; the three administrators never see a position, a candi
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, Select, exists, false, select, true
@@ -54,29 +53,8 @@ def get_recording_for(
     )
 
 
-def list_positions_for(
-    tx: Connection, user: User, permission: Permission = Permission.POSITION_READ
-) -> Sequence[Row[Any]]:
-    """Every position in the person's scope, newest first."""
-    return tx.execute(_positions(user, permission).order_by(position.c.created_at.desc())).all()
-
-
-def list_attempts_for(
-    tx: Connection, user: User, permission: Permission = Permission.CANDIDATE_READ
-) -> Sequence[Row[Any]]:
-    """Every attempt in the person's scope, newest first."""
-    return tx.execute(_attempts(user, permission).order_by(attempt.c.created_at.desc())).all()
-
-
-def list_recordings_for(
-    tx: Connection, user: User, permission: Permission = Permission.RECORDING_REPLAY
-) -> Sequence[Row[Any]]:
-    """Every recording in the person's scope, newest first."""
-    return tx.execute(_recordings(user, permission).order_by(attempt.c.created_at.desc())).all()
-
-
 def positions_of(user: User, permission: Permission = Permission.POSITION_READ) -> ColumnElement[bool]:
-    """The scope as a condition on `position`, for lists with filters and pages of their own."""
+    """The scope as a condition on `position`: what a page lists is what may be opened from it."""
     if user.role is Role.INTERVIEWER and allowed(user.role, permission):
         return exists().where(attempt.c.position_id == position.c.id, _assigned(user))
     return _departments_of(user, permission)

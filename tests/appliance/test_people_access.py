@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from sqlalchemy import event, insert, select
+from sqlalchemy import event, insert
 
 from appliance.config import Settings
 from appliance.database import engine, transaction
@@ -15,7 +15,9 @@ from appliance.domain import Role, User
 from appliance.errors import NotFoundError
 from appliance.people import access
 from appliance.people.roles import ADMINISTRATORS, Permission
-from appliance.tables import assignment, attempt, position
+from appliance.reading import interviews
+from appliance.reading.interviews import AttemptFilter
+from appliance.tables import assignment
 from tests.support import factory
 
 GET = {
@@ -23,10 +25,11 @@ GET = {
     "attempt": access.get_attempt_for,
     "recording": access.get_recording_for,
 }
+# What pages list. A recording stands in the list of attempts, under the same id.
 LIST = {
-    "position": access.list_positions_for,
-    "attempt": access.list_attempts_for,
-    "recording": access.list_recordings_for,
+    "position": lambda tx, user: interviews.positions(tx, user).rows,
+    "attempt": lambda tx, user: interviews.attempts(tx, user, AttemptFilter()).rows,
+    "recording": lambda tx, user: interviews.attempts(tx, user, AttemptFilter()).rows,
 }
 
 
@@ -145,19 +148,4 @@ def test_a_department_head_whose_department_is_gone_sees_nothing(company: Compan
     lost = factory.make_user(company.settings, Role.DEPARTMENT_HEAD, company.ours)
     lost = User(**{**vars(lost), "department_id": None})
     with transaction("staff", company.settings) as tx:
-        assert access.list_positions_for(tx, lost) == []
-        assert access.list_recordings_for(tx, lost) == []
-
-
-def test_the_scope_serves_lists_with_filters_of_their_own(company: Company) -> None:
-    with transaction("staff", company.settings) as tx:
-        counted = tx.scalars(
-            select(attempt.c.id)
-            .join(position, position.c.id == attempt.c.position_id)
-            .where(access.attempts_of(company.people["interviewer"]))
-        ).all()
-        assert counted == [company.ids["attempt", "ours"]]
-        mine = tx.scalars(
-            select(position.c.id).where(access.positions_of(company.people["interviewer"]))
-        ).all()
-        assert mine == [company.ids["position", "ours"]]
+        assert LIST["position"](tx, lost) == LIST["attempt"](tx, lost) == []
