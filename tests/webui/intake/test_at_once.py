@@ -17,7 +17,7 @@ from appliance.config import Database, Settings
 from storage.vault import Journal
 from tests.support.candidate import Candidate, http_call
 from tests.support.intake_site import IntakeSite
-from tests.webui.test_serving import connect, serving
+from tests.support.serving import serving
 from webui.intake import app as intake
 from webui.serving import PatientWorker
 
@@ -35,8 +35,7 @@ def create_app() -> Flask:
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[IntakeSite, str]]:
     folder = tmp_path_factory.mktemp("served")
     site = IntakeSite(folder / "data")
-    with serving(folder, "intake", None, __name__) as port:
-        connect(port, 200).close()
+    with serving(folder, "intake", __name__) as port:
         yield site, f"http://127.0.0.1:{port}"
 
 
