@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gunicorn import util
+from gunicorn.http.errors import NoMoreData
 from gunicorn.http.message import Request
 from gunicorn.http.unreader import SocketUnreader
 from gunicorn.workers.gthread import TConn, ThreadWorker
@@ -63,7 +64,10 @@ class _PatientSocket(socket.socket):
 
 
 class _PacedUnreader(SocketUnreader):
-    """Reads from a browser while it keeps the pace; from then on it is as if the browser had gone."""
+    """Reads from a browser while it keeps the pace; from then on it is as if the browser had gone.
+
+    A body that ends too early is an error (NoMoreData), never a shorter body: half a form is a form as well.
+    """
 
     def __init__(self, sock: socket.socket, pace: Pace) -> None:
         super().__init__(sock)
@@ -84,20 +88,25 @@ class _PacedUnreader(SocketUnreader):
         return self._started + allowed - time.monotonic()
 
     def chunk(self, size_hint: int | None = None) -> bytes:
+        """What has come; b"" when nothing more will. A body is asked only for what it still lacks."""
+        data = self._data(size_hint)
+        self._taken += len(data)
+        self.gone = not data
+        if self.gone and self._in_body:
+            raise NoMoreData
+        return data
+
+    def _data(self, size_hint: int | None) -> bytes:
         left, limit = self._left(), self.sock.gettimeout()
         if self.gone or left <= 0:
-            self.gone = True
             return b""
         try:
             self.sock.settimeout(left if limit is None else min(left, limit))
-            data: bytes = super().chunk(size_hint)
+            return bytes(super().chunk(size_hint))
         except TimeoutError:
-            self.gone = True
             return b""
         finally:
             self.sock.settimeout(limit)
-        self._taken += len(data)
-        return data
 
 
 class _Connection(TConn):

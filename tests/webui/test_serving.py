@@ -31,6 +31,11 @@ HALF_BODY = (
 )
 HALF_HEAD = b"GET /intake/ping HTTP/1.1\r\nHost:"
 PING = b"GET /intake/ping HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
+FORM = b"people=one%0Atwo%0Athree"
+FORM_HEAD = (
+    b"POST /form HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n"
+    b"Content-Type: application/x-www-form-urlencoded\r\nContent-Length: %d\r\n\r\n" % len(FORM)
+)
 MEDIA = random.Random(7).randbytes(12 << 20)  # more than two sockets hold
 # What a browser here does within one breath takes no second, however busy the machine is.
 SHORT = Pace(silence=1.0, head=1.0, longest=4.0)
@@ -51,6 +56,7 @@ def create_app() -> Flask:
     app.add_url_rule("/media", "media", auth.public(media))
     app.add_url_rule("/seen", "seen", auth.public(seen))
     app.add_url_rule("/taken", "taken", auth.public(lambda: str(len(request.get_data()))), methods=["POST"])
+    app.add_url_rule("/form", "form", auth.public(form), methods=["POST"])
     return app
 
 
@@ -62,6 +68,12 @@ def noted(name: str) -> Path:
 def seen() -> dict[str, str]:
     """Where the application believes that it is."""
     return {name: request.environ.get(name, "") for name in ("SCRIPT_NAME", "PATH_INFO", "wsgi.url_scheme")}
+
+
+def form() -> str:
+    """Does something with a field, as a page that invites people does."""
+    noted("form").write_text(request.form["people"])
+    return "done"
 
 
 def media() -> Response:
@@ -144,6 +156,23 @@ def test_a_slow_line_that_keeps_the_pace_is_served(tmp_path: Path) -> None:
         assert answer.startswith(b"HTTP/1.1 200")
         assert answer.endswith(str(size).encode())
         assert ping(slow).startswith(b"HTTP/1.1 200")  # and the connection is kept
+
+
+@pytest.mark.parametrize("ending", ["closed", "silent"])
+def test_a_form_that_is_cut_off_is_not_taken_for_a_shorter_one(tmp_path: Path, ending: str) -> None:
+    taken = tmp_path / "data" / "form"
+    with browsers(tmp_path, "staff", __name__, PACE=pace(SHORT)) as browser:
+        cut = browser()
+        cut.sendall(FORM_HEAD + FORM[:-8])
+        if ending == "closed":
+            cut.shutdown(socket.SHUT_WR)
+        head, _ = read_answer(cut)
+        assert head.startswith(b"HTTP/1.1 400")
+        assert not taken.exists()
+        whole = browser()
+        whole.sendall(FORM_HEAD + FORM)
+        assert read_answer(whole)[1] == b"done"
+        assert taken.read_text() == "one\ntwo\nthree"
 
 
 @pytest.mark.parametrize("tls", [False, True])

@@ -159,7 +159,10 @@ def _whole_body() -> bytes:
         return request.get_data(cache=False)
     if length > current_app.config["MAX_CONTENT_LENGTH"]:
         raise RequestEntityTooLarge
-    body: bytes = request.input_stream.read(length)
+    try:
+        body: bytes = request.input_stream.read(length)
+    except OSError as error:  # as werkzeug's own streams take it
+        raise ClientDisconnected from error
     if len(body) != length:
         raise ClientDisconnected
     return body

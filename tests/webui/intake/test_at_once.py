@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import socket
+import struct
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -15,9 +17,9 @@ from flask import Flask
 
 from appliance.config import Database, Settings
 from storage.vault import Journal
-from tests.support.candidate import Candidate, http_call
+from tests.support.candidate import Candidate, content_digest, http_call
 from tests.support.intake_site import IntakeSite
-from tests.support.serving import serving
+from tests.support.serving import connect, read_answer, serving
 from webui.intake import app as intake
 from webui.serving import PatientWorker
 
@@ -94,6 +96,31 @@ def test_a_piece_that_is_sent_many_times_is_kept_once(served: tuple[IntakeSite, 
     assert counted(answers) == {(201, None): 1, (200, None): AT_ONCE - 1}
     kept = site.folder.root / "recordings" / str(candidate.recording) / "tracks" / "camera.journal"
     assert len(piece[2]) < kept.stat().st_size < len(piece[2]) + 2000
+
+
+@pytest.mark.parametrize("reset", [False, True])
+def test_a_piece_that_is_cut_off_is_not_kept_and_is_taken_when_it_comes_whole(
+    served: tuple[IntakeSite, str], reset: bool
+) -> None:
+    site, url = served
+    candidate = begun(served)
+    epoch = candidate.epoch()
+    piece = epoch.chunk(os.urandom(100_000))
+    body = piece[2]
+    path = f"/intake/recordings/{candidate.recording}/tracks/camera/epochs/{epoch.id}/chunks/0?flag=0"
+    head = (
+        f"PUT {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {len(body)}\r\n"
+        f"Authorization: Fupan {candidate.token}\r\nContent-Digest: {content_digest(body)}\r\n\r\n"
+    )
+    with connect(int(url.rpartition(":")[2])) as cut:
+        cut.sendall(head.encode() + body[:70_000])
+        if reset:
+            cut.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        else:
+            cut.shutdown(socket.SHUT_WR)
+            assert read_answer(cut)[0].startswith(b"HTTP/1.1 400")
+    assert site.folder.tracks(candidate.recording) == []
+    assert candidate.put(epoch, piece)[0] == 201
 
 
 def test_of_differing_pieces_for_one_place_one_is_kept_in_the_journal(served: tuple[IntakeSite, str]) -> None:
