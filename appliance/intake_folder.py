@@ -21,6 +21,7 @@ import threading
 import uuid
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -214,6 +215,10 @@ class IntakeFolder:
         with entry.lock:
             return self._refreshed(entry)
 
+    def locked(self, recording: uuid.UUID) -> AbstractContextManager[None]:
+        """Hold the recording's lock, as `append` and `keep_conflict` do: neither may be called meanwhile."""
+        return locked(self._places(recording).folder / ".lock")
+
     def append(
         self,
         recording: uuid.UUID,
@@ -226,7 +231,7 @@ class IntakeFolder:
         it returns the body, or None for nothing to add, or raises what the candidate should be told.
         """
         path = self._places(recording).log
-        with locked(path.parent / ".lock"):
+        with self.locked(recording):
             entry = self._entry(recording)
             with entry.lock:
                 state = self._refreshed(entry)
@@ -309,7 +314,7 @@ class IntakeFolder:
         """Keep the second version of a chunk beside its journal. True when it is new."""
         folder = self._places(recording).tracks
         path = folder / f"{name}.conflict"
-        with locked(self._places(recording).folder / ".lock"):
+        with self.locked(recording):
             if path.exists() or len(list(folder.glob("*.conflict"))) >= MAX_CONFLICTS:
                 return False
             write_durably(path, body)

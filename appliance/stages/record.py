@@ -5,6 +5,7 @@ Everything here is ciphertext or an enumerated state. A chunk counts once its jo
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import re
 import uuid
@@ -142,13 +143,17 @@ def put_chunk(
         raise EmptyChunkError
     with full_is_told():
         journal = folder.journal(session.recording, place.track, packet.limits.bytes)
-        if opening is not admitted.get(place.epoch) and place.epoch.hex() not in journal.state():
-            _admit_epoch(folder, session, opening)
-        full = _no_room(folder, session, len(body))
-        if full is not None and not _has_arrived(journal, place, digest):
-            raise full
+        known = opening is admitted.get(place.epoch) or place.epoch.hex() in journal.state()
         try:
-            result = journal.append(place.epoch, place.number, place.flag, opening.raw, ciphertext, digest)
+            # Counting the epochs and keeping the first piece of a further one are one step.
+            with contextlib.nullcontext() if known else folder.locked(session.recording):
+                if not known and place.epoch.hex() not in journal.state():
+                    _admit_epoch(folder, session, opening)
+                full = _no_room(folder, session, len(body))
+                if full is not None and not _has_arrived(journal, place, digest):
+                    raise full
+                where = (place.epoch, place.number, place.flag)
+                result = journal.append(*where, opening.raw, ciphertext, digest)
         except JournalConflict as error:
             _keep_conflict(folder, session.recording, place, body)
             raise DifferentChunkError from error

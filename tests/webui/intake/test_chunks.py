@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import threading
 import uuid
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -184,6 +188,24 @@ def test_epochs_are_counted_over_all_tracks(begun: Begun) -> None:
     third = candidate.epoch()
     assert code(candidate.put(third, third.chunk(b"x"))) == (413, "too_many_epochs")
     assert candidate.put(camera, camera.chunk(b"y"))[0] == 201
+
+
+def test_of_epochs_that_begin_at_once_as_many_are_taken_as_there_is_room_for(
+    begun: Begun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    candidate = begun(limits=replace(Limits(), epochs=1))
+    epochs = [candidate.epoch(track) for track in ("camera", "events")]
+    counted, room = threading.Barrier(2), record._no_room
+
+    def wait_for_the_other(*given: Any) -> Any:
+        with contextlib.suppress(threading.BrokenBarrierError):
+            counted.wait(1)
+        return room(*given)
+
+    monkeypatch.setattr(record, "_no_room", wait_for_the_other)
+    with ThreadPoolExecutor(2) as pool:
+        answers = list(pool.map(lambda epoch: code(candidate.put(epoch, epoch.chunk(b"x"))), epochs))
+    assert sorted(answers, key=str) == [(201, None), (413, "too_many_epochs")]
 
 
 def test_a_full_recording_keeps_what_it_has_and_still_answers_a_retry(begun: Begun) -> None:
