@@ -64,42 +64,44 @@ def test_the_defaults_are_themselves_allowed() -> None:
     assert settings.trusted_proxies == 0
 
 
+# What is said to be allowed, and for which settings it is said of which values.
+WRONG: dict[str, dict[str, list[Any]]] = {
+    '"zh" or "en"': {".language": ["de", 7]},
+    '"embedded" or "installed"': {".profile": ["production"]},
+    '"cn" or "eu"': {".deployment": ["us"]},
+    "an absolute path": {".data": ["fupan", 5]},
+    "a name of 1 to 80 characters": {".site": ["", "two\nlines"]},
+    "one line of at most 200 characters": {".contact": ["Ms Lin\nhr@example.com"]},
+    "an address as browsers write it": {
+        ".staff_url": ["hr.example", "https://hr.example:99999"],
+        ".intake_url": ["https://hr.example/room"],
+    },
+    "a whole number from 0": {".disk_floor_bytes": ["1 GB", True]},
+    "a whole number from 0 to 8": {".trusted_proxies": [-1]},
+    "a whole number from 1 to 65535": {"smtp.port": ["25", 0]},
+    "true or false": {"smtp.starttls": ["yes"]},
+    "a bare address": {"smtp.sender": ["HR"]},
+    "a number of seconds": {"timing.pull": [float("nan")], "timing.session_idle": [float("inf")]},
+    "a number of seconds from 0.05": {"timing.pull": [0]},
+    "a host name": {"database.host": [["a"]]},
+    "a name of small letters": {"database.name": ["x; drop"]},
+    "no such setting": {".colour": ["red"]},
+    "no such setting; there are host, port": {"smtp.hots": ["mail"]},
+}
+
+
 @pytest.mark.parametrize(
-    ("table", "key", "value", "allowed"),
+    ("setting", "value", "allowed"),
     [
-        ("", "language", "de", '"zh" or "en"'),
-        ("", "language", 7, '"zh" or "en"'),
-        ("", "profile", "production", '"embedded" or "installed"'),
-        ("", "deployment", "us", '"cn" or "eu"'),
-        ("", "data", "fupan", "an absolute path"),
-        ("", "data", 5, "an absolute path"),
-        ("", "site", "", "a name of 1 to 80 characters"),
-        ("", "site", "two\nlines", "a name of 1 to 80 characters"),
-        ("", "contact", "Ms Lin\nhr@example.com", "one line of at most 200 characters"),
-        ("", "staff_url", "hr.example", "an address as browsers write it"),
-        ("", "staff_url", "https://hr.example:99999", "an address as browsers write it"),
-        ("", "intake_url", "https://hr.example/room", "an address as browsers write it"),
-        ("", "disk_floor_bytes", "1 GB", "a whole number from 0"),
-        ("", "disk_floor_bytes", True, "a whole number from 0"),
-        ("", "trusted_proxies", -1, "a whole number from 0 to 8"),
-        ("", "colour", "red", "no such setting"),
-        ("smtp", "port", "25", "a whole number from 1 to 65535"),
-        ("smtp", "port", 0, "a whole number from 1 to 65535"),
-        ("smtp", "starttls", "yes", "true or false"),
-        ("smtp", "sender", "HR", "a bare address"),
-        ("smtp", "hots", "mail", "no such setting; there are host, port"),
-        ("timing", "pull", 0, "a number of seconds from 0.05"),
-        ("timing", "pull", float("nan"), "a number of seconds"),
-        ("timing", "session_idle", float("inf"), "a number of seconds"),
-        ("database", "host", ["a"], "a host name"),
-        ("database", "name", "x; drop", "a name of small letters"),
+        (setting, value, allowed)
+        for allowed, settings in WRONG.items()
+        for setting, values in settings.items()
+        for value in values
     ],
 )
-def test_a_wrong_value_is_named_with_what_is_allowed(
-    table: str, key: str, value: object, allowed: str
-) -> None:
-    said = refusal(with_value(table, key, value))
-    assert f"{table}.{key} = " in said if table else f"{key} = " in said
+def test_a_wrong_value_is_named_with_what_is_allowed(setting: str, value: object, allowed: str) -> None:
+    said = refusal(with_value(*setting.split("."), value))
+    assert f" {setting.removeprefix('.')} = " in said
     assert allowed in said
 
 

@@ -20,12 +20,7 @@ FIRST_LOAD_BYTES = 150_000
 
 @pytest.fixture
 def app(tmp_path: Path) -> Flask:
-    settings = Settings(
-        data=tmp_path,
-        staff_url="http://localhost",
-        intake_url="http://localhost",
-        database=Database("/nowhere"),
-    )
+    settings = Settings(tmp_path, "http://localhost", "http://localhost", Database("/nowhere"))
     return base_app("test", settings, language_cookie=True)
 
 
