@@ -145,12 +145,6 @@ def _problem_strings() -> dict[str, str]:
             "Your answers are kept in this browser. Please try again; if it stays like this, write to the "
             "person who invited you and keep this browser as it is."
         ),
-        "problem_recording_too_large_title": _("This interview has reached its size limit"),
-        "problem_recording_too_large": _(
-            "What was sent is safe. Please write to the person who invited you."
-        ),
-        "problem_too_many_epochs_title": _("This page was reloaded too often"),
-        "problem_too_many_epochs": _("What was sent is safe. Please write to the person who invited you."),
         "problem_page_title": _("A part of this page has stopped"),
         "problem_page": _(
             "What was recorded is kept in this browser. Please go on; if the page no longer answers, "

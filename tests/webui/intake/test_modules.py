@@ -125,6 +125,40 @@ def test_an_epoch_that_comes_too_late_is_set_aside_and_the_rest_is_sent(status: 
     assert result == {"sent": [1, 3], "aside": ["new"], "faults": 1}
 
 
+@pytest.mark.parametrize(
+    ("code", "aside"), [("recording_too_large", [["a", 1], ["b", 2]]), ("too_many_epochs", [["a", 0]])]
+)
+def test_at_a_limit_what_is_not_taken_is_set_aside_and_the_rest_is_sent(code: str, aside: list[Any]) -> None:
+    result = run(
+        UPLOADER
+        + f"const code = {json.dumps(code)};"
+        + """
+        queue = [["a", 0], ["b", 0], ["a", 1], ["b", 1], ["a", 2], ["b", 2]].map(([epoch, n]) => ({ epoch, n }));
+        store.setEpochAside = async ({ epoch }, from = 0) => {
+          aside.push([epoch, from]);
+          queue = queue.filter((one) => one.epoch !== epoch || one.n < from);
+        };
+        const sent = [];
+        const refused = {
+          recording_too_large: ({ epoch, n }) => n === 2 || (epoch === "a" && n === 1),
+          too_many_epochs: ({ epoch }) => epoch === "a",
+        }[code];
+        const put = async (piece) => {
+          if (refused(piece)) throw Object.assign(new Error(), { status: 413, code });
+          sent.push(piece.epoch + piece.n);
+        };
+        const uploader = new Uploader({ recording: "r", put }, store);
+        uploader.start();
+        await uploader.drained();
+        const { limit, problem, faults } = uploader.state;
+        console.log(JSON.stringify({ sent, aside, limit, problem, faults }));
+        process.exit();
+    """
+    )
+    sent = ["a0", "b0", "b1"] if code == "recording_too_large" else ["b0", "b1", "b2"]
+    assert result == {"sent": sent, "aside": aside, "limit": code, "problem": "", "faults": len(aside)}
+
+
 def test_the_tab_that_takes_the_sending_over_sends_and_the_other_goes_on_after_it() -> None:
     result = run(
         UPLOADER
@@ -152,7 +186,7 @@ def test_the_tab_that_takes_the_sending_over_sends_and_the_other_goes_on_after_i
         const tab = (name) => new Uploader({
           recording: "r",
           put: async ({ n }) => {
-            if (n === 2 && name === "two") throw Object.assign(new Error(), { code: "recording_too_large" });
+            if (n === 2 && name === "two") throw Object.assign(new Error(), { code: "expired" });
             sent.push(`${name} ${n}`);
           },
         }, store);
@@ -179,7 +213,7 @@ def test_the_tab_that_takes_the_sending_over_sends_and_the_other_goes_on_after_i
         process.exit();
     """
     )
-    assert result == {"sent": ["one 0", "two 1", "one 2"], "refused": "recording_too_large"}
+    assert result == {"sent": ["one 0", "two 1", "one 2"], "refused": "expired"}
 
 
 def test_the_list_ends_each_epoch_at_its_last_unbroken_piece() -> None:

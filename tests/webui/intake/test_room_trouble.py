@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,9 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, Playwright, expect
 
+from appliance.domain import Limits
 from appliance.intake_state import RecordKind
-from appliance.packet import Packet
+from appliance.packet import Packet, link
 from tests.support import room
 from tests.support.intake_site import IntakeSite
 from tests.support.recorded import arrived, events, opened
@@ -255,3 +257,21 @@ def test_a_page_whose_modules_do_not_come_says_so(page: Page, invited: tuple[Pac
     page.reload()
     page.wait_for_selector("#begin:not([disabled])")
     expect(page.locator(".loading")).to_be_hidden()
+
+
+@pytest.mark.parametrize(("limits", "reload"), [(Limits(bytes=700_000), False), (Limits(epochs=2), True)])
+def test_at_a_limit_recording_ends_with_a_signed_list_of_what_was_taken(
+    site: IntakeSite, server: Server, page: Page, limits: Limits, reload: bool
+) -> None:
+    packet, secret = site.invite(limits=limits)
+    begin_recording(page, link(server.url, packet.recording, secret))
+    if reload:
+        room.until(page, lambda: set(site.folder.tracks(packet.recording)) == {"camera", "events"})
+        page.reload()
+    at(page, "done", 60000)
+    expect(page.locator("#limit-done")).to_be_visible()
+    state = site.folder.state(packet.recording)
+    listed = json.loads(state.finish_statement)["epochs"]
+    assert {each["track"] for each in listed} == {"camera", "events"}
+    assert min(each["chunks"] for each in listed) >= 1
+    assert state.closed == 1

@@ -299,10 +299,11 @@ export class Interview {
   }
 
   #tick() {
-    const { attempt, packet } = this.room;
+    const { attempt, packet, uploader } = this.room;
     if (this.ended) return;
-    if (Date.now() > Date.parse(packet.deadline)) {
-      this.finish("deadline");
+    const over = Date.now() > Date.parse(packet.deadline) ? "deadline" : uploader.state.limit;
+    if (over) {
+      this.finish(over);
       return;
     }
     find("elapsed").textContent = say("elapsed", { time: clock(this.#elapsed()), total: clock(this.#required()) });

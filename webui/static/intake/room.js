@@ -11,7 +11,7 @@ import { newBrowserKey, publicPoint, sign } from "./seal.js";
 import { attemptStep, onPress, problem, spreadNet } from "./steps.js";
 import { Store } from "./store.js";
 import { endTrial, startTrial } from "./trial.js";
-import { Uploader } from "./upload.js";
+import { LIMITS, Uploader } from "./upload.js";
 
 const setup = JSON.parse(find("setup").textContent);
 const page = crypto.getRandomValues(new Uint8Array(16));
@@ -297,13 +297,15 @@ async function record(state, resumed, release) {
   if (room.screenStream) await interview.shareScreen(room.screenStream);
 }
 
-/** `reason` is "done", "deadline", or the code of a refusal after which nothing more can be recorded here. */
+/** `reason` is "done", "deadline", a limit, or the code of a refusal after which nothing can be recorded here. */
 async function end(interview, reason, release) {
   find("deadline-words").hidden = reason !== "deadline";
   find("advance").disabled = true;
   await interview.leave();
-  const whole = reason === "done" || reason === "deadline";
+  const limited = LIMITS.has(reason);
+  const whole = reason === "done" || reason === "deadline" || limited;
   room.attempt.finishing ||= whole;
+  room.attempt.limited ||= limited;
   await room.store.saveAttempt(room.attempt);
   release();
   if (whole) await finishUploads();
@@ -312,6 +314,7 @@ async function end(interview, reason, release) {
 
 /** Everything is recorded: send what waits, then the signed list, then show the receipt. */
 async function finishUploads() {
+  for (const name of ["limit-words", "limit-done"]) find(name).hidden = !room.attempt.limited;
   show("finishing");
   saySaved(room.uploader.state);
   showDone(await deliver(room));

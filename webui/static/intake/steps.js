@@ -9,7 +9,7 @@ const SLOW_MS = 2000;
 // Trying again cannot help.
 const HOPELESS = new Set([
   ...["bound_elsewhere", "expired", "finished", "replaced", "sealed", "superseded", "unknown_link"],
-  ...["no_secret", "recording_too_large", "too_many_epochs", "unsupported"],
+  ...["no_secret", "unsupported"],
 ]);
 // The token is not (or no longer) known: only the link in the mail gives another.
 const MEANS = { token_missing: "no_secret", token_unknown: "no_secret" };

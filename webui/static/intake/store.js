@@ -111,16 +111,17 @@ export class Store {
     await transaction.done;
   }
 
-  /** The server takes nothing of this piece's epoch: keep what waits of it, out of the queue. */
-  async setEpochAside({ recording, track, epoch }) {
+  /** The server takes nothing of this piece's epoch, or nothing from piece `from` on: keep what waits of that,
+   * out of the queue and out of the final list. */
+  async setEpochAside({ recording, track, epoch }, from = 0) {
     const transaction = this.db.transaction(["chunks", "refused", "digests"], "readwrite", STRICT);
     transaction.objectStore("digests").delete(
-      IDBKeyRange.bound([recording, track, epoch], [recording, track, epoch, []]),
+      IDBKeyRange.bound([recording, track, epoch, from], [recording, track, epoch, []]),
     );
     const refused = transaction.objectStore("refused");
     for await (const cursor of transaction.objectStore("chunks").index("recording").iterate(recording)) {
       const { order, ...piece } = cursor.value;
-      if (piece.track !== track || piece.epoch !== epoch) continue;
+      if (piece.track !== track || piece.epoch !== epoch || piece.n < from) continue;
       refused.add(piece);
       cursor.delete();
     }

@@ -7,7 +7,8 @@ const IDLE_MS = 5000;
 const FINAL = new Set(["sealed", "expired", "token_unknown", "token_missing", "unknown_link"]);
 const unusable = (error) => error.status === 422 && error.code !== "bad_digest";
 const TOO_LATE = new Set(["superseded", "late", "finished"]);
-const LIMITS = new Set(["recording_too_large", "too_many_epochs"]);
+// Nothing more that is recorded in this interview would be taken.
+export const LIMITS = new Set(["recording_too_large", "too_many_epochs"]);
 
 export class Uploader extends EventTarget {
   #wake = () => {};
@@ -17,7 +18,7 @@ export class Uploader extends EventTarget {
     super();
     this.api = api;
     this.store = store;
-    this.state = { waiting: 0, offlineSince: null, problem: "", trouble: false, sent: 0, faults: 0 };
+    this.state = { waiting: 0, offlineSince: null, problem: "", limit: "", trouble: false, sent: 0, faults: 0 };
     addEventListener("online", () => this.kick());
     addEventListener("offline", () => this.#offline());
   }
@@ -133,7 +134,7 @@ export class Uploader extends EventTarget {
     try {
       await this.api.put(piece);
     } catch (error) {
-      if (FINAL.has(error.code) || LIMITS.has(error.code)) {
+      if (FINAL.has(error.code)) {
         this.#change({ problem: error.code });
         return "stop";
       }
@@ -141,6 +142,12 @@ export class Uploader extends EventTarget {
         // Only new epochs are refused so: this one stays here, what was begun before is still taken.
         this.#change({ faults: this.state.faults + 1 });
         await this.store.setEpochAside(piece);
+        return this.#sent();
+      }
+      if (LIMITS.has(error.code)) {
+        // What came before in this epoch, and smaller pieces of others, may find their place.
+        this.#change({ faults: this.state.faults + 1, limit: error.code });
+        await this.store.setEpochAside(piece, error.code === "too_many_epochs" ? 0 : piece.n);
         return this.#sent();
       }
       const fault = error.code === "different_chunk" || error.code === "chunk_too_large" || unusable(error);
