@@ -6,24 +6,33 @@ import datetime as dt
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, exists, select
+from sqlalchemy import Boolean, ColumnElement, Connection, Text, cast, exists, func, literal_column, select
 from sqlalchemy.sql.elements import BooleanClauseList
 
 from appliance.domain import AnalysisState, AttemptState, RecordingState, User
 from appliance.people.access import attempts_of
 from appliance.reading.interviews import AttemptRow, attempt_row, rows
-from appliance.tables import analysis, attempt, outgoing_mail, recording, replay_view
+from appliance.tables import analysis, attempt, intake_record, outgoing_mail, recording, replay_view
 
 RECENT = dt.timedelta(days=7)
 LONGEST = 20
 NEWEST = attempt.c.created_at.desc()
+# A seal that has a worker; the others of state "sealing" wait for one, or for what holds them up.
+BEING_SEALED: ColumnElement[bool] = literal_column(
+    "EXISTS (SELECT 1 FROM procrastinate_jobs AS job WHERE job.status = 'doing' AND job.task_name = 'seal'"
+    " AND job.lock = 'recording:' || CAST(recording.id AS text))",
+    Boolean(),
+)
 
 
 @dataclass(frozen=True)
 class Today:
-    """Three short lists; each at most LONGEST rows."""
+    """Short lists; each at most LONGEST rows. `arriving` are interviews that are over for the candidate and
+    not here as a whole yet, `waiting` those that are and whose seal has not begun."""
 
     running: list[AttemptRow]
+    arriving: list[AttemptRow]
+    waiting: list[AttemptRow]
     working: list[AttemptRow]
     new: list[AttemptRow]
     attention: list[tuple[str, AttemptRow]]
@@ -39,6 +48,7 @@ def today(tx: Connection, user: User, now: dt.datetime) -> Today:
     sealed = recording.c.state == RecordingState.SEALED
     # Each by what is unfinished, of which there is little, and not by asking every attempt.
     in_sealing = select(recording.c.id).where(recording.c.state == RecordingState.SEALING)
+    over = (attempt.c.deadline <= now) | _all_answered()
     in_analysis = (
         select(analysis.c.recording_id)
         .join(recording, recording.c.id == analysis.c.recording_id)
@@ -57,10 +67,22 @@ def today(tx: Connection, user: User, now: dt.datetime) -> Today:
         ("expired", (attempt.c.state == AttemptState.EXPIRED) & (attempt.c.deadline >= now - RECENT)),
     ]
     return Today(
-        running=_list(tx, user, being_recorded & (attempt.c.deadline > now)),
-        working=_list(tx, user, attempt.c.id.in_(in_sealing.union_all(in_analysis))),
+        running=_list(tx, user, being_recorded & (attempt.c.deadline > now) & ~_all_answered()),
+        arriving=_list(tx, user, (attempt.c.state == AttemptState.RECORDING) & over),
+        waiting=_list(tx, user, attempt.c.id.in_(in_sealing.where(~BEING_SEALED))),
+        working=_list(tx, user, attempt.c.id.in_(in_sealing.where(BEING_SEALED).union_all(in_analysis))),
         new=_list(tx, user, sealed & recent & unseen, recording.c.sealed_at.desc()),
         attention=[(why, row) for why, condition in attention for row in _list(tx, user, condition)],
+    )
+
+
+def _all_answered() -> ColumnElement[bool]:
+    """Whether the last question is closed. Compared as text: what intake wrote may be anything."""
+    last = cast(func.jsonb_array_length(attempt.c.snapshot["questions"]), Text)
+    return exists().where(
+        intake_record.c.attempt_id == attempt.c.id,
+        intake_record.c.body["event"].astext == "question_closed",
+        intake_record.c.body["question"].astext == last,
     )
 
 
