@@ -9,6 +9,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -92,7 +93,7 @@ def test_a_piece_that_is_sent_many_times_is_kept_once(served: tuple[IntakeSite, 
     epoch = candidate.epoch()
     piece = epoch.chunk(os.urandom(100_000))
     senders = [twin(candidate, url) for _ in range(AT_ONCE)]
-    answers = at_once(*(lambda each=each: each.put(epoch, piece) for each in senders))  # type: ignore[misc]  # lambda
+    answers = at_once(*(partial(each.put, epoch, piece) for each in senders))
     assert counted(answers) == {(201, None): 1, (200, None): AT_ONCE - 1}
     kept = site.folder.root / "recordings" / str(candidate.recording) / "tracks" / "camera.journal"
     assert len(piece[2]) < kept.stat().st_size < len(piece[2]) + 2000
@@ -131,7 +132,7 @@ def test_of_differing_pieces_for_one_place_one_is_kept_in_the_journal(served: tu
     bodies = [raw + os.urandom(5000) for _ in range(AT_ONCE)]
     senders = [twin(candidate, url) for _ in bodies]
     answers = at_once(
-        *(lambda e=each, b=body: e.put(epoch, (0, 0, b)) for each, body in zip(senders, bodies, strict=True))  # type: ignore[misc]  # lambda
+        *(partial(each.put, epoch, (0, 0, body)) for each, body in zip(senders, bodies, strict=True))
     )
     assert counted(answers) == {(201, None): 1, (409, "different_chunk"): AT_ONCE - 1}
     folder = site.folder.root / "recordings" / str(candidate.recording) / "tracks"
@@ -151,8 +152,8 @@ def test_finishes_and_pieces_that_race_leave_one_receipt(served: tuple[IntakeSit
     end = epoch.end()
     candidate.put(epoch, first)
     senders = [twin(candidate, url) for _ in range(AT_ONCE)]
-    doing = [lambda each=each: each.finish(epoch) for each in senders[2:]]  # type: ignore[misc]  # lambda
-    pieces = [lambda: senders[0].put(epoch, second), lambda: senders[1].put(epoch, end)]
+    doing = [partial(each.finish, epoch) for each in senders[2:]]
+    pieces = [partial(senders[0].put, epoch, second), partial(senders[1].put, epoch, end)]
     answers = at_once(*pieces, *doing)
     assert [status for status, _ in answers[:2]] == [201, 201]
     receipts = [
@@ -181,7 +182,7 @@ def test_what_was_acknowledged_while_the_tombstone_fell_is_in_the_journal(
         read.update(state[epoch.id].chunks if epoch.id in state else ())
         return 0, {}
 
-    sending = [lambda e=each, p=piece: e.put(epoch, p) for each, piece in zip(senders, pieces, strict=True)]  # type: ignore[misc]  # lambda
+    sending = [partial(each.put, epoch, piece) for each, piece in zip(senders, pieces, strict=True)]
     answers = at_once(seal, *sending)[1:]
     assert set(counted(answers)) <= {(201, None), (410, "sealed")}
     assert {n for n, (status, _) in enumerate(answers) if status == 201} <= read
