@@ -133,7 +133,7 @@ def test_at_a_limit_what_is_not_taken_is_set_aside_and_the_rest_is_sent(code: st
         UPLOADER
         + f"const code = {json.dumps(code)};"
         + """
-        queue = [["a", 0], ["b", 0], ["a", 1], ["b", 1], ["a", 2], ["b", 2]].map(([epoch, n]) => ({ epoch, n }));
+        queue = [0, 1, 2].flatMap((n) => [{ epoch: "a", n }, { epoch: "b", n }]);
         store.setEpochAside = async ({ epoch }, from = 0) => {
           aside.push([epoch, from]);
           queue = queue.filter((one) => one.epoch !== epoch || one.n < from);
