@@ -9,6 +9,7 @@ import contextlib
 import errno
 import fcntl
 import os
+import stat
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +19,12 @@ from storage.vault import VaultFull
 
 # No space, no quota, or a file size that is not allowed: making room helps, so one may come back.
 NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+# Neither follow a link nor wait for the other end of a pipe.
+_AS_IT_IS = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+
+
+class StrangeFileError(Exception):
+    """Something that is no plain file, or one longer than it may be, in place of a file of the folder."""
 
 
 @contextlib.contextmanager
@@ -52,6 +59,29 @@ def sync_folder(folder: Path) -> None:
             os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def require_plain(path: Path, limit: int) -> None:
+    """Raises StrangeFileError for what is no plain file of at most `limit` bytes; a missing one is none."""
+    with contextlib.suppress(FileNotFoundError):
+        _require_plain(path, path.lstat(), limit)
+
+
+def read_plain(path: Path, limit: int) -> bytes:
+    """The bytes of a plain file of at most `limit`, whoever may have put something else in its place.
+
+    Raises FileNotFoundError, StrangeFileError.
+    """
+    require_plain(path, limit)
+    descriptor = os.open(path, os.O_RDONLY | _AS_IT_IS)
+    with os.fdopen(descriptor, "rb") as file:
+        _require_plain(path, os.fstat(descriptor), limit)
+        return file.read(limit)
+
+
+def _require_plain(path: Path, status: os.stat_result, limit: int) -> None:
+    if not stat.S_ISREG(status.st_mode) or status.st_size > limit:
+        raise StrangeFileError(f"{path.name} is no plain file of at most {limit} bytes")
 
 
 def append_line(path: Path, end: int, line: bytes) -> None:
@@ -110,7 +140,7 @@ def locked(path: Path) -> Iterator[None]:
     """Hold an exclusive lock between processes and threads."""
     ensure_folder(path.parent)
     with full_is_told():
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o640)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | _AS_IT_IS, 0o640)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield

@@ -27,7 +27,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from appliance.durable import append_line, ensure_folder, locked, replace_file, write_durably
+from appliance.durable import (
+    StrangeFileError,
+    append_line,
+    ensure_folder,
+    locked,
+    read_plain,
+    replace_file,
+    write_durably,
+)
 from appliance.intake_errors import (
     IntakeFullError,
     LinkUnknownError,
@@ -35,7 +43,15 @@ from appliance.intake_errors import (
     TooManyRecordsError,
 )
 from appliance.intake_state import AttemptState, IntakeRecord, NoRecordError, RecordKind, parse_record
-from appliance.packet import Packet, PacketError, canonical, open_envelope, parse_packet, to_timestamp
+from appliance.packet import (
+    MAX_ENVELOPE_BYTES,
+    Packet,
+    PacketError,
+    canonical,
+    open_envelope,
+    parse_packet,
+    to_timestamp,
+)
 from storage.vault import Journal, Opening
 
 logger = logging.getLogger(__name__)
@@ -43,6 +59,7 @@ logger = logging.getLogger(__name__)
 # An interview leaves some hundred records of under 1 KB; a consent holds up to 64 KB of signed text.
 MAX_RECORDS = 5000
 MAX_RECORD_BYTES = 8 * 1024**2
+MAX_LOG_BYTES = MAX_RECORD_BYTES + 1024**2  # a finish and a withdrawal are taken past that limit
 MAX_CONFLICTS = 16
 CACHED_ATTEMPTS = 2048
 # Below the disk's floor no new recording begins; running ones may use most of what is left.
@@ -101,9 +118,9 @@ class IntakeFolder:
             status = path.stat()
             version = (status.st_ino, status.st_mtime_ns)
             if version != self._keys[0]:
-                listed = json.loads(path.read_text())["keys"]
+                listed = json.loads(read_plain(path, MAX_ENVELOPE_BYTES))["keys"]
                 self._keys = (version, {name: base64.b64decode(value) for name, value in listed.items()})
-        except FileNotFoundError:
+        except (FileNotFoundError, StrangeFileError):
             return {}
         return self._keys[1]
 
@@ -118,7 +135,7 @@ class IntakeFolder:
             if packet.generation < newest:
                 raise PacketError("generation")
             target = folder / f"{packet.generation}.packet"
-            if packet.generation == newest and target.read_bytes() != raw:
+            if packet.generation == newest and read_plain(target, MAX_ENVELOPE_BYTES) != raw:
                 raise PacketError("generation")
             write_durably(target, raw)
         return packet
@@ -149,8 +166,9 @@ class IntakeFolder:
     ) -> Iterator[tuple[int, Packet]]:
         for path in folder.glob("*.packet"):
             try:
-                packet = parse_packet(open_envelope(path.read_bytes(), trusted, "packet"))
-            except PacketError:
+                envelope = open_envelope(read_plain(path, MAX_ENVELOPE_BYTES), trusted, "packet")
+                packet = parse_packet(envelope)
+            except (PacketError, StrangeFileError):
                 continue
             if packet.recording == recording and path.stem == str(packet.generation):
                 yield packet.generation, packet
@@ -189,9 +207,9 @@ class IntakeFolder:
 
     def records(self, recording: uuid.UUID, after: int = 0) -> list[IntakeRecord]:
         """Records with seq > after, in order. A torn last line is not a record yet; a whole one that is no
-        record is passed over, so that it holds up none of the others."""
+        record is passed over, so that it holds up none of the others. Raises StrangeFileError."""
         try:
-            raw = self._places(recording).log.read_bytes()
+            raw = read_plain(self._places(recording).log, MAX_LOG_BYTES)
         except FileNotFoundError:
             return []
         records: list[IntakeRecord] = []
@@ -277,8 +295,8 @@ class IntakeFolder:
     def heartbeat(self, recording: uuid.UUID) -> dict[str, Any] | None:
         """The newest heartbeat, if any."""
         try:
-            beat = json.loads(self._places(recording).heartbeat.read_text())
-        except (FileNotFoundError, ValueError):
+            beat = json.loads(read_plain(self._places(recording).heartbeat, MAX_ENVELOPE_BYTES))
+        except (FileNotFoundError, StrangeFileError, ValueError):
             return None
         return beat if isinstance(beat, dict) else None
 

@@ -1,6 +1,8 @@
 """How the inside reaches intake. It pulls and puts; intake opens no connection inward.
 
-`FolderTransport` serves one host. A DMZ speaks the same interface over mutual TLS.
+`FolderTransport` serves one host. A DMZ speaks the same interface over mutual TLS. Whoever has taken intake
+over may leave anything in its folder: what is read from there is a plain file of a bounded size, or
+StrangeFileError, which ends the pull or the seal of that one recording.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from appliance.config import Settings
+from appliance.durable import require_plain
 from appliance.intake_folder import IntakeFolder
 from appliance.intake_state import IntakeRecord
 from appliance.packet import Packet
@@ -32,7 +35,7 @@ class Transport(Protocol):
         """Recordings with a record that is newer than `changed_since` (seconds since 1970)."""
 
     def read_records(self, recording: uuid.UUID, after: int = 0) -> list[IntakeRecord]:
-        """Records with seq > after, in order."""
+        """Records with seq > after, in order. Raises StrangeFileError."""
 
     def heartbeat(self, recording: uuid.UUID) -> dict[str, Any] | None:
         """The newest heartbeat: numbers and enumerated states only."""
@@ -41,7 +44,7 @@ class Transport(Protocol):
         """Tracks that have arrived in part or whole."""
 
     def journal(self, recording: uuid.UUID, track: str) -> Journal:
-        """The journal of one track, for reading."""
+        """The journal of one track, for reading. Raises StrangeFileError."""
 
     def packets(self, recording: uuid.UUID) -> dict[int, Packet]:
         """Packets of a recording as intake holds them, by generation."""
@@ -76,7 +79,9 @@ class FolderTransport:
 
     def journal(self, recording: uuid.UUID, track: str) -> Journal:
         limit = self._folder.packet(recording).limits.bytes
-        return self._folder.journal(recording, track, limit)
+        journal = self._folder.journal(recording, track, limit)
+        require_plain(journal.path, limit)
+        return journal
 
     def packets(self, recording: uuid.UUID) -> dict[int, Packet]:
         return self._folder.packets(recording)

@@ -11,6 +11,7 @@ import errno
 import fcntl
 import os
 import secrets
+import stat
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -74,10 +75,20 @@ def write_at(fd: int, pieces: Sequence[bytes | bytearray | memoryview], offset: 
 
 @contextlib.contextmanager
 def locked_file(path: Path, *, create: bool, exclusive: bool) -> Iterator[int]:
-    """A descriptor that holds the file's lock until the end of the block, across threads and processes."""
-    flags = os.O_RDWR if exclusive else os.O_RDONLY
-    fd = _open_or_create(path, flags) if create else os.open(path, flags | os.O_CLOEXEC)
+    """A descriptor that holds the file's lock until the end of the block, across threads and processes.
+
+    Raises IntegrityError("record") for what is no plain file: it is neither followed nor waited for.
+    """
+    flags = (os.O_RDWR if exclusive else os.O_RDONLY) | os.O_NOFOLLOW | os.O_NONBLOCK
     try:
+        fd = _open_or_create(path, flags) if create else os.open(path, flags | os.O_CLOEXEC)
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENXIO, errno.EISDIR):
+            raise IntegrityError("record", f"{path.name} is no plain file") from error
+        raise
+    try:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            raise IntegrityError("record", f"{path.name} is no plain file")
         fcntl.flock(fd, fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH)
         yield fd
     finally:
