@@ -122,12 +122,19 @@ def _serve(
         pass
     finally:
         with _signals_ignored():
-            say("stopping")
-            supervisor.stop(
-                lambda left: say(f"waiting for {', '.join(left) or 'the supervisor'} to end what it does")
-            )
-            server.stop()
+            _stop(supervisor, server, say)
             say("stopped; everything is kept in " + str(layout.data))
+
+
+def _stop(supervisor: Supervisor, server: EmbeddedPostgres, say: Say) -> None:
+    """End everything in order; each step that may take seconds is told before it begins."""
+    say("stopping")
+    supervisor.stop(
+        lambda left: say(f"waiting for {', '.join(left) or 'the supervisor'} to end what it does")
+    )
+    if server.is_running():
+        say("stopping the database")
+        server.stop()
 
 
 def _settle(layout: Layout) -> Account:

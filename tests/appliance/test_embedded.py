@@ -6,13 +6,16 @@ import os
 import socket
 import ssl
 from pathlib import Path
+from unittest.mock import create_autospec
 
 import pytest
 
 from appliance.embedded import address as embedded_address
-from appliance.embedded import certificate, checks, site
+from appliance.embedded import certificate, checks, site, start
 from appliance.embedded.address import resolve
 from appliance.embedded.layout import Layout
+from appliance.embedded.postgres import EmbeddedPostgres
+from appliance.embedded.supervisor import Supervisor
 from appliance.errors import ConfigurationError
 
 
@@ -165,3 +168,16 @@ class TestSettings:
         assert site.database_passwords(layout) == made
         assert len(set(made.values())) == len(made) == 6
         assert (layout.secrets / "database.json").stat().st_mode & 0o077 == 0
+
+
+def test_a_stop_says_each_step_before_it_takes_its_time() -> None:
+    told: list[str] = []
+    supervisor, server = create_autospec(Supervisor), create_autospec(EmbeddedPostgres)
+    supervisor.stop.side_effect = lambda waiting: waiting(["worker"])
+    server.stop.side_effect = lambda: told.append("(the database stops)")
+    start._stop(supervisor, server, told.append)
+    database = ["stopping the database", "(the database stops)"]
+    assert told == ["stopping", "waiting for worker to end what it does", *database]
+    server.is_running.return_value = False
+    start._stop(supervisor, server, told.append)
+    assert told[4:] == ["stopping", "waiting for worker to end what it does"]
