@@ -55,6 +55,8 @@ def page(view_id: uuid.UUID) -> Response:
         view=view,
         attempt=found,
         media=media,
+        analysed=_has_documents(found),
+        unanalysed=replay_words.without_analysis(found.row.analysis_state, found.row.reason),
         facts=json.dumps(_facts(view, found), ensure_ascii=False).replace("<", "\\u003c"),
     )
 
@@ -126,13 +128,17 @@ def _over(view_id: uuid.UUID, error: stage.ViewOverError) -> Response:
 def _facts(view: stage.View, found: one_attempt.AttemptPage) -> dict[str, Any]:
     """What the page's modules need to know, as JSON in the page."""
     recording = found.recording
-    names = {document.name for document in found.documents}
     return {
         "duration_ms": recording.duration_ms if recording else 0,
         "gaps": recording.gaps if recording else [],
         "questions": one_attempt.questions_put(found.snapshot),
         "watched_url": url_for("replay.watched", view_id=view.id),
         "documents_url": url_for("replay.document", view_id=view.id, name="NAME"),
-        "documents_expected": not names.isdisjoint({"transcript", "signals"}),
+        "documents_expected": _has_documents(found),
         "words": replay_words.words(),
     }
+
+
+def _has_documents(found: one_attempt.AttemptPage) -> bool:
+    """Whether an analysis left what the page shows beside the picture."""
+    return any(document.name in ("transcript", "signals") for document in found.documents)

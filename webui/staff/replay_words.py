@@ -7,6 +7,7 @@ from typing import Any
 from flask_babel import gettext as _
 from flask_babel import pgettext
 
+from appliance.domain import AnalysisState
 from webui import words as word_lists
 
 
@@ -110,3 +111,32 @@ def statements() -> dict[str, str]:
         "no_sound": _("There is no sound."),
         "missing": _("Missing from this recording: %(seconds)s s", seconds=seconds),
     }
+
+
+def without_analysis(state: str | None, reason: str | None) -> str:
+    """Why there are no transcript, signals and waveform, and what a person can do about it."""
+    if state == AnalysisState.SKIPPED:
+        return {
+            "no_model_pack": _(
+                "No model pack is installed, so this interview was not analysed. "
+                "Ask your system administrator to install one; it is then analysed by itself."
+            ),
+            "declined": _("The candidate declined the analysis. The recording can be replayed without it."),
+            "not_offered": _(
+                "Analysis is off for this position, so candidates were not asked. "
+                "The recording can be replayed without it."
+            ),
+            "no_media": _("There is no picture and no sound to analyse."),
+        }.get(reason or "", _("Not analysed"))
+    return {
+        AnalysisState.CANCELLED: _(
+            "The candidate withdrew the consent to analysis. The recording can be replayed without it."
+        ),
+        AnalysisState.FAILED: _(
+            "The analysis failed. Why, and whether it can be ordered again, is at the top of this page."
+        ),
+        AnalysisState.DONE: _("The analysis left none."),
+    }.get(
+        state,  # type: ignore[call-overload]  # the keys are str enums
+        _("The analysis is not done yet. What it finds appears here by itself."),
+    )

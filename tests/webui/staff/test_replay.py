@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 import uuid
 
+import pytest
 from flask.testing import FlaskClient
 from sqlalchemy import select, update
 
 from appliance.audit.log import Action
 from appliance.database import transaction
 from appliance.domain import Role
-from appliance.tables import audit_event, replay_view
+from appliance.tables import analysis, audit_event, replay_view
 from storage.vault import Vault
 from tests.support.desk import CONTENTS, Desk, post
 
@@ -163,3 +164,28 @@ def test_facts_in_the_page_cannot_break_out_of_their_script(desk: Desk) -> None:
     found = re.search(r'<script type="application/json" id="replay-facts">(.*?)</script>', page, re.S)
     assert found is not None
     assert "<" not in found.group(1)
+
+
+@pytest.mark.parametrize(
+    ("state", "reason", "said"),
+    [
+        ("skipped", "no_model_pack", "it is then analysed by itself"),
+        ("skipped", "declined", "The candidate declined the analysis."),
+        ("skipped", "not_offered", "so candidates were not asked"),
+        ("skipped", "no_media", "There is no picture and no sound"),
+        ("cancelled", "consent_withdrawn", "withdrew the consent"),
+        ("queued", None, "appears here by itself"),
+        ("running", None, "appears here by itself"),
+        ("failed", "timeout", "at the top of this page"),
+    ],
+)
+def test_why_there_is_no_analysis_and_what_can_be_done_is_said_wherever_it_would_be(
+    desk: Desk, state: str, reason: str | None, said: str
+) -> None:
+    recording = desk.sealed(4, analysed=False)
+    with transaction("worker", desk.settings) as tx:
+        changed = update(analysis).values(state=state, reason=reason)
+        tx.execute(changed.where(analysis.c.recording_id == recording))
+    browser = desk.client(Role.RECRUITER)
+    page = browser.get(opened(desk, browser, recording)).text
+    assert page.count(said) == 3

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import threading
+import uuid
 
 import pytest
 from flask import Flask, Response, request, request_finished
 from playwright.sync_api import Page, expect
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from appliance.database import transaction
 from appliance.domain import Role
-from appliance.tables import replay_view
+from appliance.tables import analysis, replay_view
 from tests.support.desk import CONTENTS, Desk, post
 from tests.support.desk_browser import at_the_desk, ready
 from tests.support.keyholder import unlock
@@ -30,6 +31,7 @@ PASSED = """(ms) => {
   return video.currentTime * 1000 + Number(video.dataset.start) > ms;
 }"""
 STILL_AND_EXACT = f"() => {{ const [a, b] = ({PLACES})(); return Math.abs(a - b) < 60; }}"
+PLACES_OF_ANALYSIS = (".wavebox", "#panel-transcript", "#panel-evidence")
 SETTLED = "() => [...document.querySelectorAll('video')].every((video) => !video.seeking)"
 
 
@@ -59,6 +61,16 @@ def watched(desk: Desk) -> list[list[int]]:
 def open_view(desk: Desk) -> str:
     recording = desk.sealed()
     return post(desk.client(Role.RECRUITER), f"/recordings/{recording}/views").location
+
+
+def skipped(desk: Desk, recording: uuid.UUID, reason: str) -> None:
+    """The analysis as the worker leaves it when it cannot do it."""
+    with transaction("worker", desk.settings) as tx:
+        tx.execute(
+            update(analysis)
+            .where(analysis.c.recording_id == recording)
+            .values(state="skipped", reason=reason)
+        )
 
 
 def test_tracks_stay_within_200_ms_while_playing_and_after_a_seek(desk: Desk) -> None:
@@ -211,6 +223,55 @@ def test_a_vault_locked_meanwhile_is_said_and_unlocking_goes_on_at_the_same_plac
         page.wait_for_function("() => document.querySelector('video').readyState >= 2")
         settled(page)
         assert now(page) == pytest.approx(10_000, abs=1000)
+
+
+@pytest.mark.parametrize(
+    ("lang", "missing", "to_do"),
+    [
+        (
+            "en",
+            ("No waveform", "No transcript", "No signals"),
+            "Ask your system administrator to install one",
+        ),
+        ("zh", ("没有波形", "没有文字稿", "没有信号"), "请系统管理员安装模型包"),
+    ],
+)
+def test_without_a_model_pack_the_page_says_what_is_missing_and_what_to_do(
+    desk: Desk, lang: str, missing: tuple[str, ...], to_do: str
+) -> None:
+    recording = desk.sealed(analysed=False)
+    skipped(desk, recording, "no_model_pack")
+    view = post(desk.client(Role.RECRUITER), f"/recordings/{recording}/views").location
+    with at_the_desk(desk) as browser:
+        page = browser.window(Role.RECRUITER, lang)
+        page.goto(view)
+        page.wait_for_selector("main[data-ready]")
+        wave, transcript, evidence = (page.locator(f"{place} .absent-words") for place in PLACES_OF_ANALYSIS)
+        for place, name in zip((wave, transcript), missing, strict=False):
+            expect(place).to_contain_text(name)
+            expect(place).to_contain_text(to_do)
+        assert page.locator("canvas.wave").is_hidden(), "an empty box"
+        page.click("#tab-evidence")
+        expect(evidence).to_contain_text(missing[2])
+        expect(evidence).to_contain_text(to_do)
+
+
+def test_once_the_analysis_is_there_the_words_give_way_to_it(desk: Desk) -> None:
+    recording = desk.sealed(analysed=False)
+    skipped(desk, recording, "no_model_pack")
+    view = post(desk.client(Role.RECRUITER), f"/recordings/{recording}/views").location
+    with transaction("worker", desk.settings) as tx:
+        tx.execute(
+            update(analysis).where(analysis.c.recording_id == recording).values(state="queued", reason=None)
+        )
+    with at_the_desk(desk) as browser:
+        page = browser.window(Role.RECRUITER)
+        page.goto(view)
+        expect(page.locator(".wavebox .absent-words")).to_contain_text("appears here by itself")
+        desk.analysed(recording)
+        ready(page)
+        expect(page.locator("canvas.wave")).to_be_visible()
+        expect(page.locator(".wavebox .absent-words")).to_be_hidden()
 
 
 @pytest.mark.parametrize(

@@ -152,10 +152,12 @@ async function showDocuments() {
       { focusable: false }, // the same places are buttons of full size under "Evidence"
     );
   });
-  const heard = read("peaks").then(
-    (peaks) => wave.show(peaks, gaps),
-    () => wave.show(null, gaps), // without peaks the line stays flat; the player is not disturbed
-  );
+  const box = page.querySelector(".wavebox");
+  const heard = panel(box, async () => {
+    const peaks = await read("peaks");
+    box.dataset.state = peaks ? "ready" : "absent";
+    if (peaks) wave.show(peaks, gaps);
+  });
   await Promise.all([said, seen, heard]);
 }
 
