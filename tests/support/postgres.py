@@ -25,6 +25,7 @@ from appliance.config import DATABASE_ROLES, Database, Settings
 
 DEBIAN_BIN = Path("/usr/lib/postgresql/15/bin")
 TEMPLATE = "fupan_template"
+MEMORY_BYTES = 4 << 30
 
 
 @dataclass(frozen=True)
@@ -108,7 +109,7 @@ def running_cluster(bin_folder: Path = DEBIAN_BIN, *, lasting: bool = False) -> 
     `lasting`: a commit waits for the disk, as in the product; tests do without.
     """
     user = _unprivileged_user() if os.geteuid() == 0 else None
-    folder = Path(tempfile.mkdtemp(prefix="fupan-pg-"))
+    folder = Path(tempfile.mkdtemp(prefix="fupan-pg-", dir=None if lasting else _memory()))
     if user:
         shutil.chown(folder, user, pwd.getpwnam(user).pw_gid)
     passwords = {role: secrets.token_hex(8) for role in (*DATABASE_ROLES, "superuser")}
@@ -124,6 +125,12 @@ def running_cluster(bin_folder: Path = DEBIAN_BIN, *, lasting: bool = False) -> 
             cluster.stop()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _memory() -> Path | None:
+    """A folder in memory, where a copy of the template takes a fifth of the time; None without room there."""
+    memory = Path("/dev/shm")
+    return memory if memory.is_dir() and shutil.disk_usage(memory).free > MEMORY_BYTES else None
 
 
 def site(data: Path, cluster: Cluster, name: str) -> Settings:
