@@ -8,19 +8,16 @@ from appliance.config import Settings
 from appliance.domain import Role
 from appliance.keyholder.client import Keyholder
 from appliance.tables import attempt
+from tests.support import room
 from tests.support.axe import serious
 from tests.support.desk import Desk, post
 from tests.support.desk_browser import at_the_desk, ready
-from tests.support.room import CHROMIUM
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(not CHROMIUM.exists(), reason="Chromium is not installed"),
-]
+pytestmark = room.NEEDS_BROWSER
 
 LOOKS = [
-    ("zh", "light", 1366),
     ("en", "dark", 360),
+    pytest.param(("zh", "light", 1366), marks=pytest.mark.long),
     pytest.param(("zh", "dark", 1366), marks=pytest.mark.long),
     pytest.param(("en", "light", 360), marks=pytest.mark.long),
 ]

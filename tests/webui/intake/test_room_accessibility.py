@@ -59,7 +59,9 @@ def screens(page: Page, address: str) -> Iterator[str]:
     yield "unknown link"
 
 
-@pytest.mark.parametrize(("lang", "scheme"), [("zh", "light"), ("en", "dark")])
+@pytest.mark.parametrize(
+    ("lang", "scheme"), [("zh", "light"), pytest.param("en", "dark", marks=pytest.mark.long)]
+)
 def test_no_screen_has_a_serious_finding(
     playwright: Playwright, site: IntakeSite, server: Server, tmp_path: Path, lang: str, scheme: str
 ) -> None:

@@ -24,6 +24,8 @@ from tests.support.room import (
 )
 
 pytestmark = room.NEEDS_BROWSER
+# The story tells it on the whole product every day; here it is intake's part alone.
+told_by_the_story = pytest.mark.long
 CANARY = "canary-4711-梅花"
 
 
@@ -83,6 +85,7 @@ def test_an_interview_from_the_link_to_the_receipt(
     assert on_disk(site.settings.data, secret) == []
 
 
+@told_by_the_story
 def test_an_outage_and_a_reload_without_a_network_lose_nothing(
     page: Page, site: IntakeSite, server: Server, invited: tuple[Packet, str]
 ) -> None:
@@ -110,6 +113,7 @@ def test_an_outage_and_a_reload_without_a_network_lose_nothing(
     assert reload["offline"] is True
 
 
+@told_by_the_story
 def test_a_killed_browser_loses_only_the_unfinished_slice(
     playwright: Playwright, site: IntakeSite, server: Server, invited: tuple[Packet, str], tmp_path: Path
 ) -> None:
@@ -197,6 +201,7 @@ def test_a_second_tab_does_not_record_twice_and_bad_links_speak_clearly(
     assert "another tab" in (other.text_content("#problem-title") or "")
 
 
+@told_by_the_story
 def test_the_screen_is_a_second_track(
     playwright: Playwright, site: IntakeSite, server: Server, tmp_path: Path
 ) -> None:
@@ -218,7 +223,9 @@ def test_the_screen_is_a_second_track(
     assert started["surface"] == "browser"
 
 
-@pytest.mark.parametrize(("width", "scheme"), [(360, "dark"), (1366, "light")])
+@pytest.mark.parametrize(
+    ("width", "scheme"), [(360, "dark"), pytest.param(1366, "light", marks=pytest.mark.long)]
+)
 def test_no_screen_scrolls_sideways(
     playwright: Playwright, invited: tuple[Packet, str], tmp_path: Path, width: int, scheme: str
 ) -> None:
