@@ -18,24 +18,24 @@ class IntegrityError(VaultError):
     """
 
 
-class BadOpening(VaultError):  # noqa: N818 - named for what it is, as docs/vault_format.md does
+class BadOpening(VaultError):
     """An opening that cannot be accepted.
 
     kind: `magic`, `length`, `field`, `suite`, `signature`, `recipient`, `unwrap`, `commitment`.
     """
 
 
-class JournalConflict(VaultError):  # noqa: N818 - named for what it is
+class JournalConflict(VaultError):
     """A journal already holds something else in this place. kind: `opening`, `chunk`, `end`."""
 
 
-class VaultFull(VaultError):  # noqa: N818 - named for what it is
+class VaultFull(VaultError):
     """No room. kind: `limit` (this journal's own) or `disk`. Nothing was written."""
 
 
-class NotFound(VaultError):  # noqa: N818 - named for what it is
+class NotFound(VaultError):
     """There is no such file, record or chunk."""
 
 
-class SegmentEmitted(VaultError):  # noqa: N818 - named for what it is
+class SegmentEmitted(VaultError):
     """A write into a segment that is encrypted already; a segment is encrypted exactly once."""
