@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import wave
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,28 +10,19 @@ import av
 import numpy as np
 
 from tests.support import fake_camera
+from tests.support.fake_camera import RATE, FakeCamera
 
-RATE = 48_000
 HUM_SECONDS = 4.0  # what the level meter of the check hears; no voice
 SILENCE_AFTER = 90.0  # nothing is heard twice: the file is longer than any sitting
 
 
 @dataclass(frozen=True)
-class Devices:
-    """Files for Chromium's fake camera and microphone; speech lies between the two moments, in seconds from
-    when the camera opens."""
+class Devices(FakeCamera):
+    """What the candidate's browser sees and hears; speech lies between the two moments, in seconds from when
+    the camera opens."""
 
-    picture: Path
-    sound: Path
     speech_from: float
     speech_to: float
-
-    @property
-    def arguments(self) -> list[str]:
-        return [
-            f"--use-file-for-fake-video-capture={self.picture}",
-            f"--use-file-for-fake-audio-capture={self.sound}",
-        ]
 
 
 def devices(folder: Path, person: Path, speech: Sequence[Path], lead: float, pause: float = 1.0) -> Devices:
@@ -43,24 +33,14 @@ def devices(folder: Path, person: Path, speech: Sequence[Path], lead: float, pau
     parts = [np.round(3000 * np.sin(2 * np.pi * 180 * time)).astype(np.int16)]
     parts.append(np.zeros(round((lead - HUM_SECONDS) * RATE), np.int16))
     for number, path in enumerate(speech):
-        parts += [np.zeros(round(pause * RATE), np.int16)] * (number > 0) + [_samples(path)]
+        parts += [np.zeros(round(pause * RATE), np.int16)] * (number > 0) + [fake_camera.samples_of(path)]
     spoken = sum(len(part) for part in parts) / RATE
     parts.append(np.zeros(round(SILENCE_AFTER * RATE), np.int16))
-    with wave.open(str(folder / "speech.wav"), "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(RATE)
-        file.writeframes(np.concatenate(parts).tobytes())
-    return Devices(filmed.picture, folder / "speech.wav", lead, spoken)
+    heard = folder / "speech.wav"
+    fake_camera.write_sound(heard, np.concatenate(parts))
+    return Devices(filmed.picture, heard, filmed.seconds, lead, spoken)
 
 
 def _seconds(path: Path) -> float:
     with av.open(str(path)) as container:
         return (container.duration or 0) / 1_000_000
-
-
-def _samples(path: Path) -> np.ndarray:
-    resampler = av.AudioResampler("s16", "mono", RATE)
-    with av.open(str(path)) as container:
-        frames = [out for frame in container.decode(audio=0) for out in resampler.resample(frame)]
-    return np.concatenate([frame.to_ndarray()[0] for frame in [*frames, *resampler.resample(None)]])

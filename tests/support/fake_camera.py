@@ -45,24 +45,30 @@ def make(
     Silence fills what the sound does not: `lead` seconds before it and the rest after it. The picture is
     repeated from its start as often as needed.
     """
-    samples = _samples(sound or clip)
+    samples = samples_of(sound or clip)
     length = seconds or lead + len(samples) / RATE
     track = np.zeros(round(length * RATE), dtype=np.int16)
     start = round(lead * RATE)
     part = samples[: max(0, len(track) - start)]
     track[start : start + len(part)] = part
     sound_path = folder / "microphone.wav"
-    with wave.open(str(sound_path), "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(RATE)
-        file.writeframes(track.tobytes())
+    write_sound(sound_path, track)
     picture_path = folder / "camera.y4m"
     _write_picture(picture_path, clip, round(length * FPS), size)
     return FakeCamera(picture_path, sound_path, length)
 
 
-def _samples(path: Path) -> np.ndarray:
+def write_sound(path: Path, samples: np.ndarray) -> None:
+    """A wav file of 16-bit samples at RATE."""
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(RATE)
+        file.writeframes(samples.tobytes())
+
+
+def samples_of(path: Path) -> np.ndarray:
+    """What a clip's microphone heard: 16-bit samples at RATE, none without a sound track."""
     with av.open(str(path)) as container:
         if not container.streams.audio:
             return np.zeros(0, dtype=np.int16)
