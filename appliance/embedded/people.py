@@ -15,7 +15,7 @@ from appliance.database import transaction
 from appliance.domain import AttemptState, Role, User
 from appliance.errors import InvalidInputError
 from appliance.people import accounts, sessions
-from appliance.people.directory import LocalDirectory
+from appliance.people.directory import LocalDirectory, Person
 from appliance.stages import invite
 from appliance.stages.invite import Invitee
 from appliance.tables import account, attempt, candidate, position
@@ -57,11 +57,16 @@ def ensure_first_accounts(settings: Settings) -> None:
             )
 
 
-def sign_in_link(settings: Settings, username: str) -> str:
-    """A fresh address that signs this account in once. Raises InvalidInputError for an unknown one."""
+def _account(settings: Settings, username: str) -> Person:
     person = LocalDirectory(settings).find(username)
     if person is None:
         raise InvalidInputError(what=f"there is no account {username}. There are: {_names(settings)}")
+    return person
+
+
+def sign_in_link(settings: Settings, username: str) -> str:
+    """A fresh address that signs this account in once. Raises InvalidInputError for an unknown one."""
+    person = _account(settings, username)
     with transaction("staff", settings) as tx:
         token = sessions.issue_link(tx, person.account_id, Actor.unit("cli"))
     return f"{settings.staff_url}/sign-in/{token}"
@@ -69,19 +74,7 @@ def sign_in_link(settings: Settings, username: str) -> str:
 
 def terminal_user(settings: Settings, username: str = RECRUITER) -> User:
     """The person in whose name the terminal acts. Raises InvalidInputError."""
-    person = LocalDirectory(settings).find(username)
-    if person is None:
-        raise InvalidInputError(what=f"there is no account {username}. There are: {_names(settings)}")
-    return User(
-        person.account_id,
-        person.username,
-        person.display_name,
-        person.role,
-        person.department_id,
-        session_id="",
-        address=ADDRESS,
-        locale=person.locale,
-    )
+    return sessions.user_of(_account(settings, username), "", ADDRESS)
 
 
 def self_invitation(settings: Settings, position_id: uuid.UUID | None = None, name: str = "") -> str | None:

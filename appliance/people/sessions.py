@@ -137,7 +137,7 @@ def load(token: str, address: str, settings: Settings | None = None) -> User | N
             tx.execute(
                 update(session).where(session.c.token_sha256 == digest).values(last_seen_at=func.now())
             )
-        return _user(person, row.session_id, address)
+        return user_of(person, row.session_id, address)
 
 
 def sign_out(token: str, address: str, settings: Settings | None = None) -> None:
@@ -181,12 +181,13 @@ def _begin(tx: Connection, settings: Settings, person: Person, address: str, way
             expires_at=func.now() + dt.timedelta(seconds=settings.timing.session_absolute),
         )
     )
-    user = _user(person, session_id, address)
+    user = user_of(person, session_id, address)
     log.append(tx, Action.SESSION_SIGN_IN, Actor.of(user), "account", person.account_id, details={"way": way})
     return SignedIn(token, user)
 
 
-def _user(person: Person, session_id: uuid.UUID, address: str) -> User:
+def user_of(person: Person, session_id: uuid.UUID | str, address: str) -> User:
+    """Who acts, from where; `session_id` is empty for whoever acts without one."""
     return User(
         person.account_id,
         person.username,
