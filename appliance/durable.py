@@ -13,6 +13,7 @@ import stat
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from appliance.intake_errors import IntakeFullError
 from storage.vault import VaultFull
@@ -67,15 +68,28 @@ def require_plain(path: Path, limit: int) -> None:
         _require_plain(path, path.lstat(), limit)
 
 
-def read_plain(path: Path, limit: int) -> bytes:
-    """The bytes of a plain file of at most `limit`, whoever may have put something else in its place.
+def open_plain(path: Path, limit: int) -> BinaryIO:
+    """Open a plain file of at most `limit` bytes for reading, whoever may have put something else there.
 
     Raises FileNotFoundError, StrangeFileError.
     """
-    require_plain(path, limit)
-    descriptor = os.open(path, os.O_RDONLY | _AS_IT_IS)
-    with os.fdopen(descriptor, "rb") as file:
+    try:
+        descriptor = os.open(path, os.O_RDONLY | _AS_IT_IS)
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENXIO):  # a link, a socket
+            raise StrangeFileError(f"{path.name} is no plain file") from error
+        raise
+    try:
         _require_plain(path, os.fstat(descriptor), limit)
+        return os.fdopen(descriptor, "rb")
+    except BaseException:
+        os.close(descriptor)
+        raise
+
+
+def read_plain(path: Path, limit: int) -> bytes:
+    """The bytes of such a file. Raises FileNotFoundError, StrangeFileError."""
+    with open_plain(path, limit) as file:
         return file.read(limit)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from appliance import child, documents, jobs
 from appliance.domain import TrackKind
 from appliance.drafts import Drafts, to_text
+from appliance.durable import open_plain
 from appliance.keyholder.client import Keyholder
 from appliance.transport import Transport
 from storage.vault import BadOpening, EpochState, IntegrityError, NotFound, parse_opening
@@ -98,7 +99,8 @@ def remux(
     with contextlib.ExitStack() as stack:
         journals = {}
         for name in {epoch.track for epoch in epochs}:
-            file = stack.enter_context(transport.journal(recording_id, name).path.open("rb"))
+            journal = transport.journal(recording_id, name)
+            file = stack.enter_context(open_plain(journal.path, journal.max_bytes))
             journals[name] = file.fileno()
 
         def listed(name: str) -> list[dict[str, Any]]:
