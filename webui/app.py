@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from flask import Flask, Response, g, request
+from flask.json.provider import DefaultJSONProvider
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from appliance.config import Settings
@@ -59,7 +60,8 @@ def base_app(
         MAX_FORM_MEMORY_SIZE=2 * 1024 * 1024,
         SITE=settings.site,
     )
-    app.json.ensure_ascii = False  # type: ignore[attr-defined]  # DefaultJSONProvider has it, its base not
+    assert isinstance(app.json, DefaultJSONProvider)
+    app.json.ensure_ascii = False
     app.jinja_options = {"trim_blocks": True, "lstrip_blocks": True}
     app.before_request(_number_the_request)
     headers = _standing_headers(devices, settings.staff_url.startswith("https:"))

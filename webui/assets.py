@@ -54,7 +54,8 @@ def send(name: str) -> Response:
     named = request.args.get("v") == asset.digest[:10]
     response.headers["Cache-Control"] = f"public, max-age={A_YEAR}, immutable" if named else "no-cache"
     response.set_etag(asset.digest)
-    return response.make_conditional(request)
+    response.make_conditional(request)
+    return response
 
 
 def _asset(name: str) -> Asset:

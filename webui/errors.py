@@ -6,7 +6,7 @@ import logging
 import traceback
 from http import HTTPStatus
 
-from flask import Flask, Response, g, jsonify, redirect, render_template, request, url_for
+from flask import Flask, Response, g, jsonify, render_template, request, url_for
 from flask_babel import gettext as _
 from sqlalchemy.exc import InterfaceError, OperationalError
 from werkzeug.exceptions import HTTPException
@@ -20,6 +20,7 @@ from appliance.errors import (
     UnauthenticatedError,
 )
 from webui import i18n, words
+from webui.answers import see_other
 
 logger = logging.getLogger("fupan.web")
 RETRY_SECONDS = 5
@@ -66,15 +67,16 @@ def wants_json() -> bool:
 def message_of(error: FupanError) -> str:
     """The error's message in the person's language."""
     params = dict(error.params)
-    if isinstance(params.get("kind"), str):
-        params["kind"] = words.reason(params["kind"])
+    kind = params.get("kind")
+    if isinstance(kind, str):
+        params["kind"] = words.reason(kind)
     return _(error.message, **params)
 
 
 def answer(error: FupanError) -> Response:
     """The response for an expected failure."""
     if isinstance(error, UnauthenticatedError) and not wants_json() and "session.sign_in" in _endpoints():
-        return redirect(url_for("session.sign_in", next=_here()), 303)  # type: ignore[return-value]
+        return see_other(url_for("session.sign_in", next=_here()))
     if error.status >= 500:
         logger.warning("%s %s: %s", g.get("request_id", ""), error.code, error)
     if wants_json():
@@ -124,7 +126,9 @@ def _here() -> str | None:
 def _from_http(error: HTTPException) -> Response:
     status = error.code or 500
     if status < 400:
-        return error.get_response()  # type: ignore[return-value]
+        moved = Response.force_type(error.get_response())
+        assert isinstance(moved, Response)
+        return moved
     if status >= 500:
         return _unexpected(getattr(error, "original_exception", None) or error)
     if status == HTTPStatus.NOT_FOUND:

@@ -12,38 +12,41 @@ from appliance.domain import AnalysisState, AttemptState, RecordingState, Role
 
 def attempt_state(state: str) -> tuple[str, str]:
     """Label and chip of an attempt's state."""
-    return {
+    labels: dict[str, tuple[str, str]] = {
         AttemptState.INVITED: (_("Invited"), ""),
         AttemptState.CHECKED_IN: (_("Checked in"), "busy"),
         AttemptState.RECORDING: (pgettext("state", "Recording"), "live"),
         AttemptState.FINISHED: (_("Finished"), "safe"),
         AttemptState.EXPIRED: (_("Expired"), "warn"),
-    }.get(state, (state, ""))  # type: ignore[call-overload,no-any-return]  # the keys are str enums
+    }
+    return labels.get(state, (state, ""))
 
 
 def recording_state(state: str | None) -> tuple[str, str]:
     """Label and chip of where the bytes are."""
-    return {
+    labels: dict[str | None, tuple[str, str]] = {
         None: (_("Nothing recorded yet"), ""),
         RecordingState.COLLECTING: (_("Uploading"), "busy"),
         RecordingState.SEALING: (_("Sealing"), "busy"),
         RecordingState.SEALED: (_("Sealed in the vault"), "safe"),
         RecordingState.FAILED: (_("Could not be sealed"), "stop"),
-    }.get(state, (state or "", ""))  # type: ignore[call-overload,no-any-return]  # the keys are str enums
+    }
+    return labels.get(state, (state or "", ""))
 
 
 def analysis_state(state: str | None, progress: int = 0, reason: str | None = None) -> tuple[str, str]:
     """Label and chip of the analysis; a skipped one says why."""
     if state == AnalysisState.SKIPPED:
         return skipped_because(reason), ""
-    return {
+    labels: dict[str | None, tuple[str, str]] = {
         None: (_("Not analysed yet"), ""),
         AnalysisState.QUEUED: (_("Waiting for analysis"), "busy"),
         AnalysisState.RUNNING: (_("Analysing %(percent)s %%", percent=progress), "busy"),
         AnalysisState.DONE: (_("Analysed"), "safe"),
         AnalysisState.FAILED: (_("Analysis failed"), "stop"),
         AnalysisState.CANCELLED: (_("Analysis cancelled: consent withdrawn"), "warn"),
-    }.get(state, (state or "", ""))  # type: ignore[call-overload,no-any-return]  # the keys are str enums
+    }
+    return labels.get(state, (state or "", ""))
 
 
 def skipped_because(reason: str | None) -> str:
@@ -58,7 +61,7 @@ def skipped_because(reason: str | None) -> str:
 
 def role(name: str) -> str:
     """What a role is called."""
-    return {
+    labels: dict[str, str] = {
         Role.RECRUITER: _("Recruiter"),
         Role.DEPARTMENT_HEAD: _("Department head"),
         Role.INTERVIEWER: _("Interviewer"),
@@ -66,7 +69,8 @@ def role(name: str) -> str:
         Role.SYSTEM_ADMIN: _("System administrator"),
         Role.SECURITY_ADMIN: _("Security administrator"),
         Role.AUDITOR: _("Auditor"),
-    }.get(name, name)  # type: ignore[call-overload,no-any-return]  # the keys are str enums
+    }
+    return labels.get(name, name)
 
 
 def purpose(name: str) -> str:

@@ -18,10 +18,11 @@ SENTENCE = re.compile(r"(?:[A-Z]|%\().* ", re.DOTALL)
 
 
 def python(
-    fileobj: IO[bytes], keywords: Mapping[str, Any], comment_tags: Collection[str], options: Mapping[str, Any]
+    fileobj: IO[bytes], keywords: Mapping[str, Any], comment_tags: Collection[str], options: Any
 ) -> Iterator[tuple[int, str, Any, list[str]]]:
     """Babel's extraction interface: (line, function, message, comments)."""
-    yield from extract_python(fileobj, keywords, comment_tags, options)
+    found: Iterator[Any] = extract_python(fileobj, keywords, comment_tags, options)
+    yield from found
     fileobj.seek(0)
     for node in ast.walk(ast.parse(fileobj.read())):
         for value in _messages(node):
