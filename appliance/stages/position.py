@@ -97,22 +97,27 @@ def close(tx: Connection, user: User, position_id: uuid.UUID) -> None:
 def checked(form: PositionForm) -> PositionForm:
     """The form with tidy texts and its questions numbered from 1.
 
-    Raises InvalidInputError that says what to mend.
+    Raises InvalidInputError that says what to mend; its parameter `field` names the field of the form, `n`
+    the question or `id` the competency that it belongs to.
     """
     title = form.title.strip()
     if not 0 < len(title) <= MAX_TITLE:
-        raise InvalidInputError("Give the position a title of at most %(limit)s characters.", limit=MAX_TITLE)
+        raise InvalidInputError(
+            "Give the position a title of at most %(limit)s characters.", limit=MAX_TITLE, field="title"
+        )
     if form.language not in texts.LANGUAGES:
-        raise InvalidInputError("Choose the language of the interview.")
+        raise InvalidInputError("Choose the language of the interview.", field="language")
     if not 1 <= len(form.questions) <= MAX_QUESTIONS:
         raise InvalidInputError("Enter between 1 and %(limit)s questions.", limit=MAX_QUESTIONS)
     competencies = _checked_competencies(form.competencies)
     known = {each.id for each in competencies}
     questions = [_checked_question(n, each, known) for n, each in enumerate(form.questions, start=1)]
     if form.policy.analysis not in ("offered", "off"):
-        raise InvalidInputError("Choose whether candidates are offered an analysis.")
+        raise InvalidInputError("Choose whether candidates are offered an analysis.", field="analysis")
     if not 0 <= form.policy.min_seconds <= sum(each.answer_seconds for each in questions):
-        raise InvalidInputError("The minimum length is longer than all answers together.")
+        raise InvalidInputError(
+            "The minimum length is longer than all answers together.", field="min_seconds"
+        )
     return PositionForm(title, form.language, questions, competencies, form.policy)
 
 
@@ -120,15 +125,24 @@ def _checked_question(ordinal: int, asked: Question, competencies: set[str]) -> 
     text, hint = asked.text.strip(), asked.hint.strip()
     if not 0 < len(text) <= MAX_TEXT:
         raise InvalidInputError(
-            "Question %(n)s needs a text of at most %(limit)s characters.", n=ordinal, limit=MAX_TEXT
+            "Question %(n)s needs a text of at most %(limit)s characters.",
+            n=ordinal,
+            limit=MAX_TEXT,
+            field="question_text",
         )
     if len(hint) > MAX_HINT:
         raise InvalidInputError(
-            "The hint of question %(n)s is over %(limit)s characters.", n=ordinal, limit=MAX_HINT
+            "The hint of question %(n)s is over %(limit)s characters.",
+            n=ordinal,
+            limit=MAX_HINT,
+            field="question_hint",
         )
     if not 0 <= asked.prep_seconds <= MAX_PREP_SECONDS:
         raise InvalidInputError(
-            "Question %(n)s: preparation takes 0 to %(limit)s seconds.", n=ordinal, limit=MAX_PREP_SECONDS
+            "Question %(n)s: preparation takes 0 to %(limit)s seconds.",
+            n=ordinal,
+            limit=MAX_PREP_SECONDS,
+            field="question_prep",
         )
     if not MIN_ANSWER_SECONDS <= asked.answer_seconds <= MAX_ANSWER_SECONDS:
         raise InvalidInputError(
@@ -136,10 +150,13 @@ def _checked_question(ordinal: int, asked: Question, competencies: set[str]) -> 
             n=ordinal,
             least=MIN_ANSWER_SECONDS,
             limit=MAX_ANSWER_SECONDS,
+            field="question_answer",
         )
     if asked.competency and asked.competency not in competencies:
         raise InvalidInputError(
-            "Question %(n)s names a competency that the position does not have.", n=ordinal
+            "Question %(n)s names a competency that the position does not have.",
+            n=ordinal,
+            field="question_competency",
         )
     return Question(ordinal, text, asked.prep_seconds, asked.answer_seconds, hint, asked.competency)
 
@@ -149,10 +166,14 @@ def _checked_competencies(competencies: Sequence[Competency]) -> list[Competency
     tidy = [Competency(each.id.strip(), each.name.strip(), each.weight) for each in competencies]
     if len(tidy) > MAX_COMPETENCIES:
         raise InvalidInputError("Enter at most %(limit)s competencies.", limit=MAX_COMPETENCIES)
-    if any(len(each.name) > MAX_TITLE for each in tidy):
-        raise InvalidInputError(
-            "Give each competency a name of at most %(limit)s characters.", limit=MAX_TITLE
-        )
+    for each in tidy:
+        if len(each.name) > MAX_TITLE:
+            raise InvalidInputError(
+                "Give each competency a name of at most %(limit)s characters.",
+                limit=MAX_TITLE,
+                id=each.id,
+                field="competency_name",
+            )
     try:
         competency.read_model([asdict(each) for each in tidy])
     except competency.CompetencyError as error:
@@ -163,15 +184,21 @@ def _checked_competencies(competencies: Sequence[Competency]) -> list[Competency
 def _wrong_model(error: competency.CompetencyError) -> InvalidInputError:
     if error.reason == "total":
         return InvalidInputError(
-            "The weights total %(total)s %%. Make them total 100 %%.", total=error.params["total"]
+            "The weights total %(total)s %%. Make them total 100 %%.",
+            total=error.params["total"],
+            field="weight",
         )
     if error.reason == "duplicate":
-        return InvalidInputError("The competency %(id)s is there twice.", id=error.params["id"])
+        return InvalidInputError(
+            "The competency %(id)s is there twice.", id=error.params["id"], field="competency_name"
+        )
     if error.reason == "weight":
         return InvalidInputError(
-            "The weight of %(id)s must be a whole number from 1 to 100.", id=error.params["id"]
+            "The weight of %(id)s must be a whole number from 1 to 100.",
+            id=error.params["id"],
+            field="weight",
         )
-    return InvalidInputError("Give each competency a name.")
+    return InvalidInputError("Give each competency a name.", id="", field="competency_name")
 
 
 def _columns(form: PositionForm) -> dict[str, object]:

@@ -148,9 +148,9 @@ def as_uuid(text: str | None) -> uuid.UUID:
         raise NotFoundError() from None
 
 
-def whole_number(text: str | None, what: str) -> int:
-    """A whole number from a form. Raises InvalidInputError naming the field."""
+def whole_number(text: str | None, what: str, **place: object) -> int:
+    """A whole number from a form. Raises InvalidInputError with `what` and `place`."""
     tidy = (text or "").strip()
     if not tidy.isdecimal() or len(tidy) > 9:
-        raise InvalidInputError("%(what)s must be a whole number.", what=what)
+        raise InvalidInputError("%(what)s must be a whole number.", what=what, **place)
     return int(tidy)

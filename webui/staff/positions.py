@@ -42,6 +42,39 @@ class Entered:
     competencies: list[dict[str, Any]] = field(default_factory=list)
 
 
+# How the ids of a row's fields begin in the form; a field that is there once has the macro's own id.
+ROW_IDS = {
+    "question_text": "q-text",
+    "question_prep": "q-prep",
+    "question_answer": "q-answer",
+    "question_competency": "q-competency",
+    "question_hint": "q-hint",
+    "competency_name": "c-name",
+    "weight": "c-weight",
+}
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What must be mended: the name of its field and, where that field is there in several rows, which of
+    them; without a row it is about all of them together."""
+
+    message: str
+    field: str
+    row: int | None = None
+
+    @property
+    def anchor(self) -> str:
+        """The id of the field, or of the first of them; empty when it is about none."""
+        if self.field in ROW_IDS:
+            return f"{ROW_IDS[self.field]}-{self.row or 0}"
+        return f"f-{self.field}" if self.field else ""
+
+    def at(self, field: str, row: int | None = None) -> bool:
+        """Whether it is about this field of this row alone."""
+        return (self.field, self.row) == (field, row)
+
+
 @blueprint.get("")
 @requires(Permission.POSITION_READ)
 def index() -> Response:
@@ -186,8 +219,20 @@ def _form(
         entered=entered,
         position_id=position_id,
         departments=departments,
-        error=message_of(error) if error else None,
+        problem=_problem(entered, error) if error else None,
     )
+
+
+def _problem(entered: Entered, error: InvalidInputError) -> Problem:
+    """Which field of the form as it was typed an error is about."""
+    params = error.params
+    row: int | None = None
+    if isinstance(params.get("n"), int):
+        row = int(params["n"]) - 1
+    elif "id" in params:
+        rows = [at for at, each in enumerate(entered.competencies) if each["id"] == params["id"]]
+        row = rows[-1] if rows else None
+    return Problem(message_of(error), str(params.get("field", "")), row)
 
 
 def _typed(asked: Question) -> dict[str, Any]:
@@ -223,13 +268,20 @@ def _entered() -> Entered:
 
 def _checked(entered: Entered) -> stage.PositionForm:
     if entered.screen not in set(ScreenPolicy):
-        raise InvalidInputError("Choose whether the screen is recorded.")
+        raise InvalidInputError("Choose whether the screen is recorded.", field="screen")
     questions = [
         Question(
             ordinal=number,
             text=row["text"],
-            prep_seconds=desk.whole_number(row["prep"], _("Question %(n)s: seconds to think", n=number)),
-            answer_seconds=desk.whole_number(row["answer"], _("Question %(n)s: seconds to answer", n=number)),
+            prep_seconds=desk.whole_number(
+                row["prep"], _("Question %(n)s: seconds to think", n=number), field="question_prep", n=number
+            ),
+            answer_seconds=desk.whole_number(
+                row["answer"],
+                _("Question %(n)s: seconds to answer", n=number),
+                field="question_answer",
+                n=number,
+            ),
             hint=row["hint"],
             competency=row["competency"].strip(),
         )
@@ -239,13 +291,15 @@ def _checked(entered: Entered) -> stage.PositionForm:
         Competency(
             row["id"],
             row["name"],
-            desk.whole_number(row["weight"], _("The weight of %(name)s", name=row["name"])),
+            desk.whole_number(
+                row["weight"], _("The weight of %(name)s", name=row["name"]), field="weight", id=row["id"]
+            ),
         )
         for row in entered.competencies
     ]
     policy = Policy(
         screen=ScreenPolicy(entered.screen),
         analysis=entered.analysis,
-        min_seconds=desk.whole_number(entered.min_seconds, _("At least, in seconds")),
+        min_seconds=desk.whole_number(entered.min_seconds, _("At least, in seconds"), field="min_seconds"),
     )
     return stage.PositionForm(entered.title, entered.language, questions, competencies, policy)

@@ -73,6 +73,39 @@ def test_what_must_be_mended_is_said_and_nothing_typed_is_lost(
     assert desk.site.rows(position) == []
 
 
+@pytest.mark.parametrize(
+    ("changes", "places"),
+    [
+        ({"weight": ["30", "many"]}, ["c-weight-1"]),
+        ({"weight": ["0", "100"]}, ["c-weight-0"]),
+        ({"weight": ["30", "60"]}, ["c-weight-0", "c-weight-1"]),
+        ({"competency_name": ["沟通", " "]}, ["c-name-1"]),
+        ({"competency_name": ["沟通", "沟通"]}, ["c-name-1"]),
+        ({"title": " "}, ["f-title"]),
+        ({"question_text": ["x", ""]}, ["q-text-1"]),
+        ({"question_prep": ["10", "long"]}, ["q-prep-1"]),
+        ({"question_answer": ["1", "90"]}, ["q-answer-0"]),
+        ({"question_hint": ["x", "x" * 501]}, ["q-hint-1"]),
+        ({"question_competency": ["勇气", ""]}, ["q-competency-0"]),
+        ({"screen": "sometimes"}, ["f-screen"]),
+        ({"min_seconds": "9999"}, ["f-min_seconds"]),
+    ],
+)
+def test_what_must_be_mended_is_said_at_its_field_and_the_summary_leads_there(
+    desk: Desk, changes: dict[str, object], places: list[str]
+) -> None:
+    page = post(desk.client(Role.RECRUITER), "/positions", data=form(desk, **changes)).text
+    fields = {
+        re.search(r'\bid="([^"]+)"', tag)[1]: tag for tag in re.findall(r"<[^>]*aria-invalid[^>]*>", page)
+    }
+    assert list(fields) == places
+    for tag in fields.values():
+        described = re.search(r'aria-describedby="([^"]+)"', tag)[1]
+        assert page.count(f'id="{described}"') == 1
+        assert not re.search(rf'id="{described}"[^>]*hidden', page)
+    assert f'<a href="#{places[0]}">' in page[: page.index('action="/positions"')]
+
+
 def test_rows_that_can_be_invited_are_and_the_others_stay_with_their_reason(desk: Desk) -> None:
     made = desk.site.position()
     unreadable, twice = "韩梅梅\tno-address", "又一个李雷,li@example.com"

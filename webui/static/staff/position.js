@@ -49,7 +49,13 @@ function total() {
   output.textContent = output.dataset.words.replace("{n}", sum);
   const fine = sum === 100 || (sum === 0 && namesNothing());
   output.classList.toggle("over", !fine);
-  document.querySelector("[data-total-off]").hidden = fine;
+  const off = document.querySelector("[data-total-off]");
+  off.hidden = fine;
+  if (!fine) return;
+  for (const input of document.querySelectorAll(`input[aria-describedby="${off.id}"]`)) {
+    input.removeAttribute("aria-invalid");
+    input.removeAttribute("aria-describedby");
+  }
 }
 document.addEventListener("input", (event) => {
   if (["weight", "competency_name"].includes(event.target.name)) total();
