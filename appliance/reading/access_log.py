@@ -122,7 +122,7 @@ def facets(tx: Connection, wanted: Filter) -> dict[str, list[tuple[str, int]]]:
 
 
 def openings(tx: Connection, recording: uuid.UUID) -> list[Event]:
-    """Every opening of a recording's replay, granted or refused, newest first."""
+    """Every opening of a recording's replay, newest first; what was refused is `access:denied`."""
     wanted = Filter(action=Action.REPLAY_OPEN.value, object_id=str(recording))
     return [_event(row) for row in tx.execute(_matching(wanted).order_by(audit_event.c.seq.desc())).all()]
 
