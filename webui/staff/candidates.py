@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Callable
 
 from flask import Blueprint, Response, request
 from sqlalchemy import Connection
@@ -69,31 +70,30 @@ def status(attempt_id: uuid.UUID) -> Response:
 def invite_again(attempt_id: uuid.UUID) -> Response:
     """Mail a fresh link, with a later deadline when one is given."""
     day = request.form.get("deadline", "").strip()
-    try:
+
+    def act(tx: Connection) -> None:
         deadline = invitations.end_of_day(day) if day else None
-        with transaction("staff", desk.settings()) as tx:
-            stage.invite_again(tx, current_user(), attempt_id, deadline)
-    except InvalidInputError as error:
-        return show(attempt_id, error)
-    return desk.go("candidates.page", done="invited-again", attempt_id=attempt_id)
+        stage.invite_again(tx, current_user(), attempt_id, deadline)
+
+    return _change(attempt_id, "invited-again", act)
 
 
 @blueprint.post("/attempts/<uuid:attempt_id>/seal")
 @requires(Permission.RECORDING_SEAL)
 def seal_again(attempt_id: uuid.UUID) -> Response:
     """Order a failed seal again; ordering it twice is ordering it once."""
-    with transaction("staff", desk.settings()) as tx:
-        seal.order_again(tx, current_user(), attempt_id)
-    return desk.go("candidates.page", done="seal-ordered", attempt_id=attempt_id)
+    return _change(attempt_id, "seal-ordered", lambda tx: seal.order_again(tx, current_user(), attempt_id))
 
 
 @blueprint.post("/attempts/<uuid:attempt_id>/analysis")
 @requires(Permission.ANALYSIS_RUN)
 def analyse_again(attempt_id: uuid.UUID) -> Response:
     """Order an analysis that failed or is of another model pack; ordering it twice is ordering it once."""
-    with transaction("staff", desk.settings()) as tx:
-        analyse.order_again(tx, desk.settings(), current_user(), attempt_id)
-    return desk.go("candidates.page", done="analysis-ordered", attempt_id=attempt_id)
+    return _change(
+        attempt_id,
+        "analysis-ordered",
+        lambda tx: analyse.order_again(tx, desk.settings(), current_user(), attempt_id),
+    )
 
 
 @blueprint.post("/attempts/<uuid:attempt_id>/interviewers")
@@ -104,21 +104,28 @@ def assign(attempt_id: uuid.UUID) -> Response:
         account_id = desk.as_uuid(request.form.get("account_id"))
     except NotFoundError:
         return show(attempt_id, InvalidInputError("Choose an interviewer whose account is enabled."))
-    try:
-        with transaction("staff", desk.settings()) as tx:
-            assignments.assign(tx, current_user(), attempt_id, account_id)
-    except InvalidInputError as error:
-        return show(attempt_id, error)
-    return desk.go("candidates.page", done="assigned", attempt_id=attempt_id)
+    return _change(
+        attempt_id, "assigned", lambda tx: assignments.assign(tx, current_user(), attempt_id, account_id)
+    )
 
 
 @blueprint.post("/attempts/<uuid:attempt_id>/interviewers/<uuid:account_id>/remove")
 @requires(Permission.ASSIGNMENT_WRITE)
 def unassign(attempt_id: uuid.UUID, account_id: uuid.UUID) -> Response:
     """Take the attempt out of an interviewer's sight; a replay they have open ends."""
-    with transaction("staff", desk.settings()) as tx:
-        assignments.unassign(tx, current_user(), attempt_id, account_id)
-    return desk.go("candidates.page", done="unassigned", attempt_id=attempt_id)
+    return _change(
+        attempt_id,
+        "unassigned",
+        lambda tx: assignments.unassign(tx, current_user(), attempt_id, account_id),
+    )
+
+
+def _change(attempt_id: uuid.UUID, done: str, act: Callable[[Connection], object]) -> Response:
+    """Do one act on an attempt and show it again, with the reason where the act was refused."""
+    try:
+        return desk.change(act, "candidates.page", done, attempt_id=attempt_id)
+    except InvalidInputError as error:
+        return show(attempt_id, error)
 
 
 def show(attempt_id: uuid.UUID, error: InvalidInputError | None = None) -> Response:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
 from flask import Flask, Response, current_app, g, make_response, redirect, render_template, request, url_for
 from flask_babel import gettext as _
+from sqlalchemy import Connection
 
 from appliance.config import Settings
+from appliance.database import transaction
 from appliance.errors import InvalidInputError, NotFoundError
 from appliance.people.roles import allowed
 from webui import words
@@ -138,6 +141,14 @@ def go(endpoint: str, done: str | None = None, **values: Any) -> Response:
     """After a change: see the result by GET."""
     response: Any = redirect(url_for(endpoint, **values, **({"done": done} if done else {})), 303)
     return response  # type: ignore[no-any-return]
+
+
+def change(act: Callable[[Connection], object], endpoint: str, done: str, **values: Any) -> Response:
+    """Do one act in a transaction of its own, then go where its result is seen. What it raises, it raises
+    after the transaction has been rolled back."""
+    with transaction("staff", settings()) as tx:
+        act(tx)
+    return go(endpoint, done, **values)
 
 
 def as_uuid(text: str | None) -> uuid.UUID:

@@ -141,20 +141,26 @@ def change(position_id: uuid.UUID) -> Response:
     """Save a changed position; those already invited keep what they were told."""
     entered = _entered()
     try:
-        with transaction("staff", desk.settings()) as tx:
-            stage.change(tx, current_user(), position_id, _checked(entered))
+        return desk.change(
+            lambda tx: stage.change(tx, current_user(), position_id, _checked(entered)),
+            "positions.page",
+            "position-saved",
+            position_id=position_id,
+        )
     except InvalidInputError as error:
         return _form(entered, position_id, error)
-    return desk.go("positions.page", done="position-saved", position_id=position_id)
 
 
 @blueprint.post("/<uuid:position_id>/close")
 @requires(Permission.POSITION_WRITE)
 def close(position_id: uuid.UUID) -> Response:
     """No more invitations for this position."""
-    with transaction("staff", desk.settings()) as tx:
-        stage.close(tx, current_user(), position_id)
-    return desk.go("positions.page", done="position-closed", position_id=position_id)
+    return desk.change(
+        lambda tx: stage.close(tx, current_user(), position_id),
+        "positions.page",
+        "position-closed",
+        position_id=position_id,
+    )
 
 
 @blueprint.post("/<uuid:position_id>/invitations")
