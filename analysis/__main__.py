@@ -25,9 +25,9 @@ except OrphanedError:
 except SandboxError:
     CONFINED = False
 
-import json  # noqa: E402 - nothing is loaded before the process is confined
-import os  # noqa: E402
-from typing import Any, TextIO  # noqa: E402
+import json
+import os
+from typing import Any, TextIO
 
 LARGEST_REQUEST = 16 << 20
 

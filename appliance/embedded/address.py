@@ -10,8 +10,9 @@ from pathlib import Path
 from appliance.errors import ConfigurationError
 
 LOCAL = frozenset({"localhost", "127.0.0.1"})
-EVERYWHERE = frozenset({"0.0.0.0", "::"})  # noqa: S104 - compared with, not bound to
 LOOPBACK = "127.0.0.1"
+# All addresses of a family → the one by which this machine reaches itself.
+EVERYWHERE = {"0.0.0.0": LOOPBACK, "::": "::1"}  # noqa: S104 - what the administrator may ask for by HOST=
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,11 @@ class Address:
     @property
     def intake_port(self) -> int:
         return self.port + 1
+
+    @property
+    def near(self) -> str:
+        """The IP address by which this machine itself reaches it."""
+        return EVERYWHERE.get(self.bind, self.bind)
 
     def listen(self, port: int) -> str:
         """`address:port` in the form that servers take."""

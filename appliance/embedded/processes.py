@@ -102,28 +102,25 @@ def wait_until_ready(
                 raise ConfigurationError(what=_log_line(layout, name, "does not start"))
             if states.get(name) in ("RUNNING", "STARTING") and waiting[name]():
                 del waiting[name]
-        if not supervisor.alive:
-            raise ConfigurationError(what=_log_line(layout, "supervisord", "ended"))
         if time.monotonic() > deadline:
             name = sorted(waiting)[0]
             raise ConfigurationError(
                 what=_log_line(layout, name, f"is not ready after {START_SECONDS:.0f} s")
             )
-        if waiting:
-            time.sleep(POLL_SECONDS)
+        if waiting and supervisor.wait(POLL_SECONDS) is not None:
+            raise ConfigurationError(what=_log_line(layout, "supervisord", "ended"))
 
 
 def serves(address: Address, port: int, certificate: Certificate | None) -> bool:
     """Whether a web process answers requests: any status below 500 shows that its application is up."""
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address.bind, address.bind)  # noqa: S104 - compared with
     connection: http.client.HTTPConnection
     if certificate:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.check_hostname = False  # the certificate itself is pinned
         context.load_verify_locations(certificate.certificate)
-        connection = http.client.HTTPSConnection(host, port, timeout=5, context=context)
+        connection = http.client.HTTPSConnection(address.near, port, timeout=5, context=context)
     else:
-        connection = http.client.HTTPConnection(host, port, timeout=5)
+        connection = http.client.HTTPConnection(address.near, port, timeout=5)
     try:
         connection.request("GET", "/healthz")
         return connection.getresponse().status < 500
