@@ -122,6 +122,8 @@ def edit(position_id: uuid.UUID) -> Response:
     with transaction("staff", desk.settings()) as tx:
         known = access.get_position_for(tx, current_user(), position_id)
         asked = interviews.questions(tx, position_id)
+    # The form knows competencies by their names alone.
+    names = {each["id"]: each["name"] for each in known.competency_model}
     entered = Entered(
         title=known.title,
         language=known.language,
@@ -129,7 +131,9 @@ def edit(position_id: uuid.UUID) -> Response:
         screen=known.policy["screen"],
         analysis=known.policy["analysis"],
         min_seconds=str(known.policy["min_seconds"]),
-        questions=[_typed(each) for each in asked],
+        questions=[
+            {**_typed(each), "competency": names.get(each.competency, each.competency)} for each in asked
+        ],
         competencies=list(known.competency_model),
     )
     return _form(entered, position_id)

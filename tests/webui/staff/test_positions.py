@@ -53,6 +53,16 @@ def test_a_position_is_made_changed_and_closed(desk: Desk) -> None:
     assert post(browser, path, data=form(desk)).status_code == 409
 
 
+def test_a_position_whose_competencies_have_other_ids_than_names_can_be_saved_as_it_is(desk: Desk) -> None:
+    path = f"/positions/{desk.site.position()}"
+    browser = desk.client(Role.RECRUITER)
+    shown = browser.get(f"{path}/edit").text
+    names = ("question_competency", "competency_name", "weight")
+    typed = {name: re.findall(rf'name="{name}"[^>]*value="([^"]+)"', shown) for name in names}
+    assert typed["question_competency"] == typed["competency_name"] == ["交付能力", "解决问题"]
+    assert post(browser, path, data=form(desk, **typed)).status_code == 303
+
+
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
