@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Sequence
+from typing import Any
 
 from flask import Blueprint, Response, request, url_for
+from sqlalchemy import Row
 
 from appliance.audit.log import Actor
 from appliance.database import transaction
 from appliance.domain import Role
-from appliance.errors import ConflictError, FupanError, InvalidInputError
+from appliance.errors import ConflictError, FupanError, InvalidInputError, NotFoundError
 from appliance.people import accounts, sessions
 from appliance.people.roles import ADMINISTRATORS, Permission
 from appliance.reading import interviews
@@ -129,11 +132,11 @@ def show(
     )
 
 
-def _one(found, account_id: uuid.UUID):  # type: ignore[no-untyped-def]  # rows have no static type
+def _one(found: Sequence[Row[Any]], account_id: uuid.UUID) -> Row[Any]:
     for row in found:
         if row.id == account_id:
             return row
-    return desk.as_uuid(None)
+    raise NotFoundError
 
 
 def _address(token: str) -> str:

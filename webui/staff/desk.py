@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
-from flask import Flask, Response, current_app, g, make_response, redirect, render_template, request, url_for
+from flask import Flask, Response, current_app, g, make_response, render_template, request, url_for
 from flask_babel import gettext as _
 from sqlalchemy import Connection
 
@@ -17,6 +17,7 @@ from appliance.database import transaction
 from appliance.errors import InvalidInputError, NotFoundError
 from appliance.people.roles import allowed
 from webui import words
+from webui.answers import see_other
 from webui.auth import permission_of
 
 
@@ -139,8 +140,9 @@ def page(template: str, status: int = 200, **values: Any) -> Response:
 
 def go(endpoint: str, done: str | None = None, **values: Any) -> Response:
     """After a change: see the result by GET."""
-    response: Any = redirect(url_for(endpoint, **values, **({"done": done} if done else {})), 303)
-    return response  # type: ignore[no-any-return]
+    if done:
+        values["done"] = done
+    return see_other(url_for(endpoint, **values))
 
 
 def change(act: Callable[[Connection], object], endpoint: str, done: str, **values: Any) -> Response:

@@ -237,8 +237,9 @@ def _problem(entered: Entered, error: InvalidInputError) -> Problem:
     """Which field of the form as it was typed an error is about."""
     params = error.params
     row: int | None = None
-    if isinstance(params.get("n"), int):
-        row = int(params["n"]) - 1
+    number = params.get("n")
+    if isinstance(number, int):
+        row = number - 1
     elif "id" in params:
         rows = [at for at, each in enumerate(entered.competencies) if each["id"] == params["id"]]
         row = rows[-1] if rows else None

@@ -128,7 +128,7 @@ def without_analysis(state: str | None, reason: str | None) -> str:
             ),
             "no_media": _("There is no picture and no sound to analyse."),
         }.get(reason or "", _("Not analysed"))
-    return {
+    reasons: dict[str | None, str] = {
         AnalysisState.CANCELLED: _(
             "The candidate withdrew the consent to analysis. The recording can be replayed without it."
         ),
@@ -136,7 +136,8 @@ def without_analysis(state: str | None, reason: str | None) -> str:
             "The analysis failed. Why, and whether it can be ordered again, is at the top of this page."
         ),
         AnalysisState.DONE: _("The analysis left none."),
-    }.get(
-        state,  # type: ignore[call-overload]  # the keys are str enums
+    }
+    return reasons.get(
+        state,
         _("The analysis is not done yet. What it finds appears here by itself."),
     )

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
-from flask import Blueprint, Response, current_app, redirect, request
+from flask import Blueprint, Response, request, url_for
 
+from appliance.database import transaction
 from appliance.errors import UnauthenticatedError
-from appliance.people import sessions
+from appliance.people import accounts, sessions
+from webui.answers import see_other
 from webui.auth import public
 from webui.errors import message_of
-from webui.staff import desk
-from webui.staff.identity import Identity, address
+from webui.staff import desk, identity
+from webui.staff.identity import address
 
 blueprint = Blueprint("session", __name__)
 
@@ -20,7 +22,7 @@ blueprint = Blueprint("session", __name__)
 @public
 def sign_in() -> Response:
     """The form; someone who is signed in goes on."""
-    if _identity().load() is not None:
+    if identity.current().load() is not None:
         return _go_on()
     return desk.page("staff/sign_in.html", next=_next(), username="", error=None)
 
@@ -54,34 +56,30 @@ def sign_in_by_link(token: str) -> Response:
         found = sessions.sign_in_by_link(token, address(), desk.settings())
     except UnauthenticatedError as error:
         return desk.page("staff/sign_in_link.html", 401, token=token, error=message_of(error))
-    return _begin(found)
+    with transaction("staff", desk.settings()) as tx:
+        has_password = accounts.get(tx, found.user.account_id).has_password
+    return _begin(found, None if has_password else url_for("today.page", hint="password"))
 
 
 @blueprint.post("/sign-out")
 @public
 def sign_out() -> Response:
     """End this session. Pressed twice, or after the session has ended by itself, it says the same."""
-    identity = _identity()
-    sessions.sign_out(identity.token, address(), desk.settings())
+    own = identity.current()
+    sessions.sign_out(own.token, address(), desk.settings())
     response = desk.go("session.sign_in", done="signed-out")
-    identity.end(response)
+    own.end(response)
     return response
 
 
-def _identity() -> Identity:
-    found: Identity = current_app.extensions["fupan_identity"]
-    return found
-
-
-def _begin(found: sessions.SignedIn) -> Response:
-    response = _go_on()
-    _identity().begin(response, found.token)
+def _begin(found: sessions.SignedIn, landing: str | None = None) -> Response:
+    response = _go_on(landing)
+    identity.current().begin(response, found.token)
     return response
 
 
-def _go_on() -> Response:
-    response: Response = redirect(_next() or "/", 303)  # type: ignore[assignment]  # werkzeug's base class
-    return response
+def _go_on(landing: str | None = None) -> Response:
+    return see_other(_next() or landing or "/")
 
 
 def _next() -> str:
