@@ -69,13 +69,13 @@ BESIDE = {"export the log", "unlock the vault", "set a password"}
 
 
 # What reads the log before it writes to it → where that finds none.
-READERS = {"gone": {"verify the log"}, "without its head": {"verify the log", "export the log"}}
+READERS = dict.fromkeys(("gone", "without its head"), {"verify the log", "export the log"})
 
 
 class UnreadableError(FupanError):
     """The page reads the log before it writes to it, and found none."""
 
-    code = "unreadable"
+    code = "log_unreadable"
 
 
 class Site:
@@ -161,11 +161,9 @@ class Site:
     def asked(self, method: str, path: str) -> None:
         """A page's request; a refusal is raised as the error that it stands for."""
         answer = self.auditor.open(path, method=method, headers={**SAME_ORIGIN, "Accept": "application/json"})
-        if answer.status_code == AuditUnavailableError.status:
-            raise AuditUnavailableError
-        if answer.status_code == 500:
-            raise UnreadableError
-        assert answer.status_code in (200, 303), answer.status_code
+        if answer.status_code in (200, 303):
+            return
+        raise {each.code: each for each in (AuditUnavailableError, UnreadableError)}[answer.json["code"]]
 
     def within(self, work: Callable[..., object]) -> Action:
         def run() -> object:
