@@ -169,6 +169,7 @@ def _reasons_of_people() -> dict[str, str]:
         "no_relay": _("no mail relay is set; the letter lies in the folder mail/ on the server"),
         "password": _("wrong name or password"),
         "link": _("the link was unknown, used or too old"),
+        "wrong current password": _("the current password was wrong, or the account rested"),
         "role changed": _("the role was changed"),
         "password changed": _("the password was changed"),
         "account disabled": _("the account was disabled"),

@@ -13,12 +13,15 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, Select, func, insert, select, text, update
 
+from appliance import config
 from appliance.audit import log
 from appliance.audit.log import Action, Actor
-from appliance.domain import Role
+from appliance.config import Settings
+from appliance.database import transaction
+from appliance.domain import Role, User
 from appliance.errors import ConflictError, InvalidInputError, NotFoundError
 from appliance.people import sessions
-from appliance.people.directory import MAX_PASSWORD, hash_password
+from appliance.people.directory import MAX_PASSWORD, LocalDirectory, hash_password, person_of
 from appliance.tables import account, department
 
 USERNAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
@@ -31,6 +34,13 @@ class LastSecurityAdminError(ConflictError):
 
     code = "last_security_admin"
     message = "This is the last security administrator. Make another one first."
+
+
+class WrongPasswordError(InvalidInputError):
+    """The current password was not given; while the account rests, the right one is refused alike."""
+
+    code = "wrong_password"
+    message = "This is not your current password. After five wrong tries an account rests for 15 minutes."
 
 
 def ensure_department(tx: Connection, name: str) -> uuid.UUID:
@@ -108,6 +118,33 @@ def set_password(tx: Connection, actor: Actor, account_id: uuid.UUID, password: 
     log.append(tx, Action.ACCOUNT_CHANGE, actor, "account", account_id, details={"password": "changed"})
 
 
+def set_own_password(
+    user: User, current: str, password: str, settings: Settings | None = None
+) -> sessions.SignedIn:
+    """Give the signed-in person a new password; all their sessions and links end, and a fresh session begins.
+
+    Whoever has a password proves it first, so that a borrowed session cannot take the account over. Each
+    wrong one counts as a failed sign-in and is on the audit log. Raises InvalidInputError and
+    WrongPasswordError (with `field`), UnauthenticatedError when the session has ended meanwhile.
+    """
+    settings = settings or config.load()
+    check_password(password)
+    with transaction("staff", settings) as tx:
+        proven = not get(tx, user.account_id).has_password
+    if not proven and LocalDirectory(settings).authenticate(user.username, current) is None:
+        actor, reason = Actor.of(user), "wrong current password"
+        log.denied(Action.ACCOUNT_CHANGE, actor, "account", user.account_id, reason, settings=settings)
+        raise WrongPasswordError(field="current")
+    with transaction("staff", settings) as tx:
+        person = person_of(_locked(tx, user.account_id))
+        # A password that was set since ended this session, so what was proven above still holds.
+        sessions.require_live(tx, user)
+        set_password(tx, Actor.of(user), user.account_id, password)
+        if person is None:
+            raise NotFoundError()
+        return sessions.begin(tx, settings, person, user.address, "new password")
+
+
 def set_disabled(tx: Connection, actor: Actor, account_id: uuid.UUID, disabled: bool) -> None:
     """Disable an account, which ends its sessions, or enable it again. Raises NotFoundError,
     LastSecurityAdminError."""
@@ -125,14 +162,38 @@ def set_disabled(tx: Connection, actor: Actor, account_id: uuid.UUID, disabled: 
 
 
 def list_all(tx: Connection) -> Sequence[Row[Any]]:
-    """Every account with `department` (its name or None), by user name; never a password's hash."""
+    """Every account with `department` (its name or None) and `has_password`, by user name; never a
+    password's hash."""
+    return tx.execute(_shown().order_by(account.c.username)).all()
+
+
+def get(tx: Connection, account_id: uuid.UUID) -> Row[Any]:
+    """One account, as `list_all` gives it. Raises NotFoundError."""
+    row = tx.execute(_shown().where(account.c.id == account_id)).one_or_none()
+    if row is None:
+        raise NotFoundError()
+    return row
+
+
+def check_password(password: str) -> None:
+    """Raises InvalidInputError, with `field`, for what may not be a password."""
+    if len(password) < MIN_PASSWORD:
+        raise InvalidInputError(
+            "A password has at least %(least)s characters.", least=MIN_PASSWORD, field="password"
+        )
+    if len(password) > MAX_PASSWORD:
+        raise InvalidInputError(
+            "A password has at most %(most)s characters.", most=MAX_PASSWORD, field="password"
+        )
+
+
+def _shown() -> Select[Any]:
     columns = [column for column in account.c if column.name != "password_hash"]
-    statement: Select[Any] = (
-        select(*columns, department.c.name.label("department"))
-        .outerjoin(department, department.c.id == account.c.department_id)
-        .order_by(account.c.username)
-    )
-    return tx.execute(statement).all()
+    return select(
+        *columns,
+        department.c.name.label("department"),
+        account.c.password_hash.is_not(None).label("has_password"),
+    ).outerjoin(department, department.c.id == account.c.department_id)
 
 
 def _checked(
@@ -154,8 +215,7 @@ def _checked(
 
 
 def _hashed(password: str) -> str:
-    if not MIN_PASSWORD <= len(password) <= MAX_PASSWORD:
-        raise InvalidInputError("A password has at least %(least)s characters.", least=MIN_PASSWORD)
+    check_password(password)
     return hash_password(password)
 
 

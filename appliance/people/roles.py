@@ -16,6 +16,7 @@ class Permission(enum.StrEnum):
 
     PUBLIC = "public:view"
     SESSION_OWN = "session:own"
+    ACCOUNT_OWN = "account:own"
     CHECK_IN_OWN = "check-in:own"
     RECORD_OWN = "record:own"
 
@@ -36,7 +37,7 @@ class Permission(enum.StrEnum):
 
 ADMINISTRATORS = frozenset({Role.SYSTEM_ADMIN, Role.SECURITY_ADMIN, Role.AUDITOR})
 
-_SIGNED_IN = frozenset({Permission.PUBLIC, Permission.SESSION_OWN})
+_SIGNED_IN = frozenset({Permission.PUBLIC, Permission.SESSION_OWN, Permission.ACCOUNT_OWN})
 
 ROLE_PERMISSIONS: dict[Role, frozenset[Permission]] = {
     Role.CANDIDATE: frozenset({Permission.PUBLIC, Permission.CHECK_IN_OWN, Permission.RECORD_OWN}),

@@ -11,7 +11,7 @@ import datetime as dt
 import hashlib
 import secrets
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection, delete, func, insert, select, update
 
@@ -48,10 +48,11 @@ class LinkRefusedError(UnauthenticatedError):
 
 @dataclass(frozen=True)
 class SignedIn:
-    """A fresh session: its token, for the cookie, and its person."""
+    """A fresh session: its token, for the cookie, and its person; whether they could have used a password."""
 
     token: str
     user: User
+    has_password: bool = True
 
 
 def issue_link(
@@ -85,9 +86,11 @@ def sign_in_by_link(token: str, address: str, settings: Settings | None = None) 
             .values(used_at=func.now())
             .returning(sign_in_link.c.account_id)
         )
-        person = person_of(tx.execute(select(account).where(account.c.id == account_id)).one_or_none())
-        if person is not None:
-            return _begin(tx, settings, person, address, "link")
+        row = tx.execute(select(account).where(account.c.id == account_id)).one_or_none()
+        person = person_of(row)
+        if row is not None and person is not None:
+            begun = begin(tx, settings, person, address, "link")
+            return replace(begun, has_password=row.password_hash is not None)
         log.append(
             tx, Action.SESSION_SIGN_IN, Actor.nobody(address), "account", account_id or "", "failed", "link"
         )
@@ -108,7 +111,7 @@ def sign_in_by_password(
     person = directory.authenticate(username, password)
     with transaction("staff", settings) as tx:
         if person is not None:
-            return _begin(tx, settings, person, address, "password")
+            return begin(tx, settings, person, address, "password")
         # What was typed is logged only if it names an account: it may be a password in the wrong field.
         known = tx.scalar(select(account.c.id).where(account.c.username == username.lower()))
         actor = Actor.nobody(address, username.lower() if known else "")
@@ -167,7 +170,14 @@ def kill_all(tx: Connection, account_id: uuid.UUID, actor: Actor, reason: str) -
     return ended
 
 
-def _begin(tx: Connection, settings: Settings, person: Person, address: str, way: str) -> SignedIn:
+def require_live(tx: Connection, user: User) -> None:
+    """Raises UnauthenticatedError when this session has ended since its request began."""
+    if tx.scalar(select(session.c.id).where(session.c.id == uuid.UUID(user.session_id))) is None:
+        raise UnauthenticatedError()
+
+
+def begin(tx: Connection, settings: Settings, person: Person, address: str, way: str) -> SignedIn:
+    """A fresh session of someone who has just proven who they are, by `way`."""
     token, session_id = _new_token(), uuid.uuid4()
     tx.execute(
         delete(session).where(session.c.account_id == person.account_id, session.c.expires_at <= func.now())

@@ -18,6 +18,7 @@ from webui.staff import (
     desk,
     health,
     identity,
+    own_account,
     positions,
     replay,
     session,
@@ -25,7 +26,7 @@ from webui.staff import (
     today,
 )
 
-PAGES = (session, today, positions, candidates, replay, access_log, accounts, health, styleguide)
+PAGES = (session, today, positions, candidates, replay, access_log, accounts, own_account, health, styleguide)
 
 
 def create_app(settings: Settings | None = None) -> Flask:

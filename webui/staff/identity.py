@@ -60,6 +60,12 @@ class Identity:
         )
 
 
+def current() -> Identity:
+    """The identity of the application that answers now."""
+    found: Identity = current_app.extensions["fupan_identity"]
+    return found
+
+
 def install(app: Flask) -> None:
     """Give the app its identity, and its log the refusals of single objects."""
     app.extensions["fupan_identity"] = Identity(app.extensions["fupan_settings"])
@@ -68,7 +74,6 @@ def install(app: Flask) -> None:
 
 def _refuse_object(error: OutOfScopeError) -> Response:
     """Unknown and forbidden take this same way, after the refused transaction has ended."""
-    identity: Identity = current_app.extensions["fupan_identity"]
     try:
         log.denied(
             log.Action.ACCESS_DENIED,
@@ -76,7 +81,7 @@ def _refuse_object(error: OutOfScopeError) -> Response:
             error.object_type,
             error.object_id,
             "not in scope",
-            settings=identity.settings,
+            settings=current().settings,
         )
     except AuditUnavailableError as unavailable:
         return errors.answer(unavailable)

@@ -6,9 +6,8 @@ from urllib.parse import urlsplit
 
 from flask import Blueprint, Response, request, url_for
 
-from appliance.database import transaction
 from appliance.errors import UnauthenticatedError
-from appliance.people import accounts, sessions
+from appliance.people import sessions
 from webui.answers import see_other
 from webui.auth import public
 from webui.errors import message_of
@@ -56,9 +55,7 @@ def sign_in_by_link(token: str) -> Response:
         found = sessions.sign_in_by_link(token, address(), desk.settings())
     except UnauthenticatedError as error:
         return desk.page("staff/sign_in_link.html", 401, token=token, error=message_of(error))
-    with transaction("staff", desk.settings()) as tx:
-        has_password = accounts.get(tx, found.user.account_id).has_password
-    return _begin(found, None if has_password else url_for("today.page", hint="password"))
+    return _begin(found, "/" if found.has_password else url_for("today.page", hint="password"))
 
 
 @blueprint.post("/sign-out")
@@ -72,14 +69,14 @@ def sign_out() -> Response:
     return response
 
 
-def _begin(found: sessions.SignedIn, landing: str | None = None) -> Response:
+def _begin(found: sessions.SignedIn, landing: str = "/") -> Response:
     response = _go_on(landing)
     identity.current().begin(response, found.token)
     return response
 
 
-def _go_on(landing: str | None = None) -> Response:
-    return see_other(_next() or landing or "/")
+def _go_on(landing: str = "/") -> Response:
+    return see_other(_next() or landing)
 
 
 def _next() -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from flask import Blueprint, Response
+from flask import Blueprint, Response, request
 
 from appliance.database import transaction
 from appliance.people.roles import Permission, allowed
@@ -26,8 +26,13 @@ def page() -> Response:
         (Permission.HEALTH_READ, "health.page"),
     ):
         if allowed(user.role, permission):
-            return desk.go(endpoint)
+            return desk.go(endpoint, **_hint())
     with transaction("staff", desk.settings()) as tx:
         found = today.today(tx, user, datetime.now(UTC))
     vault = health.vault_state(desk.settings())
     return desk.page("staff/today.html", today=found, vault=vault)
+
+
+def _hint() -> dict[str, str]:
+    """What the sign-in has to say on the page that they land on, handed on."""
+    return {"hint": "password"} if request.args.get("hint") == "password" else {}

@@ -58,7 +58,7 @@ def test_next_never_leaves_the_site(desk: Desk) -> None:
     ):
         browser = desk.client()
         answer = post(browser, f"/sign-in/{link(desk)}", data={"next": elsewhere})
-        assert answer.location == "/"
+        assert answer.location == "/?hint=password"
 
 
 def test_a_change_from_another_site_is_refused(desk: Desk) -> None:
