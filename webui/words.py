@@ -172,6 +172,7 @@ def _reasons_of_people() -> dict[str, str]:
         "wrong current password": _("the current password was wrong, or the account rested"),
         "role changed": _("the role was changed"),
         "password changed": _("the password was changed"),
+        "password removed": _("the password was removed"),
         "account disabled": _("the account was disabled"),
         "not in scope": _("not within what this person may see"),
     }

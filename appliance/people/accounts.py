@@ -118,6 +118,17 @@ def set_password(tx: Connection, actor: Actor, account_id: uuid.UUID, password: 
     log.append(tx, Action.ACCOUNT_CHANGE, actor, "account", account_id, details={"password": "changed"})
 
 
+def remove_password(tx: Connection, actor: Actor, account_id: uuid.UUID) -> None:
+    """Take a forgotten password away, which ends the account's sessions: it signs in by links until its
+    person sets a new one. Raises NotFoundError."""
+    if _locked(tx, account_id).password_hash is None:
+        return
+    values = {"password_hash": None, "failed_sign_ins": 0, "locked_until": None}
+    tx.execute(update(account).where(account.c.id == account_id).values(**values))
+    sessions.kill_all(tx, account_id, actor, "password removed")
+    log.append(tx, Action.ACCOUNT_CHANGE, actor, "account", account_id, details={"password": "removed"})
+
+
 def set_own_password(
     user: User, current: str, password: str, settings: Settings | None = None
 ) -> sessions.SignedIn:

@@ -62,6 +62,7 @@ ROUTES = {
     "accounts.change": ["change an account"],
     "accounts.switch": ["disable an account", "enable an account"],
     "accounts.link": ["issue a link"],
+    "accounts.remove_password": ["remove a password"],
     "own_account.set_password": ["set a password"],
 }
 UNRECORDED = {"replay.watched": "seconds watched under a view whose opening is recorded; told when it closes"}
@@ -110,6 +111,7 @@ class Site:
                 lambda tx: accounts.change(tx, BY, person, "N", Role.AUDITOR, None)
             ),
             "set a password": lambda: accounts.set_own_password(own, PASSWORD, PASSWORD[::-1], settings),
+            "remove a password": self.within(lambda tx: accounts.remove_password(tx, BY, me.account_id)),
             "disable an account": self.within(lambda tx: accounts.set_disabled(tx, BY, person, True)),
             "enable an account": self.within(lambda tx: accounts.set_disabled(tx, BY, self.away, False)),
             "create a position": self.within(lambda tx: position.create(tx, me, department, FORM)),

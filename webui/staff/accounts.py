@@ -94,6 +94,19 @@ def switch(account_id: uuid.UUID, what: str) -> Response:
     return desk.go("accounts.index", done=f"account-{what}d")
 
 
+@blueprint.post("/<uuid:account_id>/remove-password")
+@requires(Permission.ACCOUNT_MANAGE)
+def remove_password(account_id: uuid.UUID) -> Response:
+    """Take a forgotten password away; a link is made next."""
+    actor = Actor.of(current_user())
+    return desk.change(
+        lambda tx: accounts.remove_password(tx, actor, account_id),
+        "accounts.page",
+        "password-removed",
+        account_id=account_id,
+    )
+
+
 @blueprint.post("/<uuid:account_id>/link")
 @requires(Permission.ACCOUNT_MANAGE)
 def link(account_id: uuid.UUID) -> Response:

@@ -123,6 +123,9 @@ def flashed() -> list[tuple[str, str]]:
         "account-saved": _("The account is saved."),
         "account-disabled": _("The account is disabled. Its sessions have ended."),
         "account-enabled": _("The account is enabled."),
+        "password-removed": _(
+            "The password is removed. Make a sign-in link, so that this person can set a new one."
+        ),
         "password-set": _("Your password is set. Sign in with it from now on."),
         "signed-out": _("You are signed out."),
         "chain-checked": _("The chain was checked just now."),

@@ -154,6 +154,26 @@ def test_what_no_password_can_be_does_not_count_as_a_try(desk: Desk, browser: Fl
     assert sign_in(desk, FIRST).status_code == 303
 
 
+def test_a_forgotten_password_is_removed_by_the_security_administrator(
+    desk: Desk, browser: FlaskClient
+) -> None:
+    me = desk.people[Role.RECRUITER]
+    admin, theirs = desk.client(Role.SECURITY_ADMIN), f"/accounts/{me.account_id}"
+    asked = f'action="{theirs}/remove-password"'
+    assert asked in admin.get(theirs).text
+    done = post(admin, f"{theirs}/remove-password", follow_redirects=True).text
+    assert "The password is removed." in done
+    assert asked not in done
+    assert browser.get("/account").status_code == 303
+    assert sign_in(desk, FIRST).status_code == 401
+    back = desk.client()
+    assert "Set a password" in post(back, link(desk), follow_redirects=True).text
+    assert fill(back, SECOND).status_code == 303
+    by = str(desk.people[Role.SECURITY_ADMIN].account_id)
+    assert changes(desk, me)[1] == (by, "ok", "{'password': 'removed'}")
+    assert sign_in(desk, SECOND).status_code == 303
+
+
 def test_a_session_that_ended_while_it_asked_sets_nothing(desk: Desk) -> None:
     """Two browsers of a person without a password: the first one to set it ends the other's session."""
     late = sessions.load(desk.token(Role.AUDITOR), ADDRESS, desk.settings)
