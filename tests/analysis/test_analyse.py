@@ -112,6 +112,7 @@ def test_nothing_that_was_said_leaves_the_child_in_the_clear(interview, pack):
         assert b"sorrow" not in path.read_bytes()
 
 
+@pytest.mark.long
 def test_the_same_recording_gives_the_same_bytes(interview, pack):
     analyse(interview, pack, language="en")
     first = {name: interview.sealed(name) for name in DOCUMENTS}

@@ -192,18 +192,18 @@ GROUP_WIDTHS = """(list) => [...list.children].map(
   (group) => group.getBoundingClientRect().width / list.clientWidth)"""
 
 
-@pytest.mark.parametrize("width", [360, 1280])
-@pytest.mark.parametrize("lang", ["en", "zh"])
-def test_evidence_lies_below_one_another_over_the_panels_width(desk: Desk, width: int, lang: str) -> None:
+def test_evidence_lies_below_one_another_over_the_panels_width(desk: Desk) -> None:
     view = open_view(desk)
     with at_the_desk(desk) as browser:
-        page = browser.replay(view, width=width, lang=lang)
-        page.click("#tab-evidence")
-        evidence = page.locator(".evidence-list")
-        assert evidence.locator("details").count() >= 2
-        shares = evidence.evaluate(GROUP_WIDTHS)
-        assert min(shares) >= 0.6, shares
-        assert evidence.evaluate("(list) => list.scrollWidth <= list.clientWidth")
+        for lang, width in (("en", 360), ("zh", 1280)):
+            page = browser.replay(view, width=width, lang=lang)
+            page.click("#tab-evidence")
+            evidence = page.locator(".evidence-list")
+            assert evidence.locator("details").count() >= 2
+            shares = evidence.evaluate(GROUP_WIDTHS)
+            assert min(shares) >= 0.6, shares
+            assert evidence.evaluate("(list) => list.scrollWidth <= list.clientWidth")
+            page.context.close()
 
 
 def test_a_vault_locked_meanwhile_is_said_and_unlocking_goes_on_at_the_same_place(desk: Desk) -> None:
@@ -274,37 +274,41 @@ def test_once_the_analysis_is_there_the_words_give_way_to_it(desk: Desk) -> None
         expect(page.locator(".wavebox .absent-words")).to_be_hidden()
 
 
-@pytest.mark.parametrize(
-    ("status", "message", "by_itself"),
-    [
-        (503, "The vault is locked.", True),
-        (404, "There is nothing here, or it is not yours to see.", False),
-        (502, "A stored file is damaged.", False),
-        (502, None, True),  # a proxy's page, while the application is started anew
-    ],
-)
-def test_that_the_page_goes_on_by_itself_is_said_only_where_it_does(
-    desk: Desk, status: int, message: str | None, by_itself: bool
-) -> None:
+REFUSALS = [
+    (503, "The vault is locked.", True),
+    (404, "There is nothing here, or it is not yours to see.", False),
+    (502, "A stored file is damaged.", False),
+    (502, None, True),  # a proxy's page, while the application is started anew
+]
+
+
+def test_that_the_page_goes_on_by_itself_is_said_only_where_it_does(desk: Desk) -> None:
     view = open_view(desk)
     with at_the_desk(desk) as browser:
         page = browser.replay(view)
-        answer = {"json": {"message": message}} if message else {"body": "<h1>Bad Gateway</h1>"}
-        page.route("**/tracks/camera*", lambda route: route.fulfill(status=status, **answer))
-        page.evaluate("() => { document.querySelector('video').src += '?anew'; }")
-        banner = page.locator(".notice .banner:visible")
-        expect(banner).to_contain_text(message or "The connection is interrupted.")
-        goes_on, again = banner.get_by_text("goes on by itself"), banner.get_by_role("link", name="Try again")
-        assert (goes_on.is_visible(), again.is_visible()) == (
-            by_itself and message is not None,
-            not by_itself,
-        )
-        page.unroute("**/tracks/camera*")
-        if by_itself:
-            expect(banner).to_have_count(0)
-        else:
-            again.click()
-            ready(page)
+        for status, message, by_itself in REFUSALS:
+            refuse(page, status, message)
+            banner = page.locator(".notice .banner:visible")
+            expect(banner).to_contain_text(message or "The connection is interrupted.")
+            goes_on = banner.get_by_text("goes on by itself")
+            again = banner.get_by_role("link", name="Try again")
+            assert (goes_on.is_visible(), again.is_visible()) == (
+                by_itself and message is not None,
+                not by_itself,
+            )
+            page.unroute("**/tracks/camera*")
+            if by_itself:
+                expect(banner).to_have_count(0)
+            else:
+                again.click()
+                ready(page)
+
+
+def refuse(page: Page, status: int, message: str | None) -> None:
+    """Answer the player's next demand so."""
+    answer = {"json": {"message": message}} if message else {"body": "<h1>Bad Gateway</h1>"}
+    page.route("**/tracks/camera*", lambda route: route.fulfill(status=status, **answer))
+    page.evaluate("() => { document.querySelector('video').src += '?anew'; }")
 
 
 def test_figures_of_signals_carry_no_false_digits_and_say_in_words_how_sure_they_are(desk: Desk) -> None:
