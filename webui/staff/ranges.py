@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from flask import Response
 
 from appliance.errors import FupanError
+from webui import errors
 
 SPEC = re.compile(r"(\d{0,18})-(\d{0,18})", re.ASCII)
 
@@ -69,15 +70,15 @@ def answer(
     header: str | None,
     if_range: str | None,
 ) -> Response:
-    """A 200 or 206 response that streams `pieces(start, end)`, or 416 with the size.
+    """A 200 or 206 response that streams `pieces(start, end)`, or 416 with the size and in words.
 
     `header` and `if_range` are the request's Range and If-Range.
     """
     quoted = f'"{etag}"'
     try:
         span = parse(header, size) if if_range in (None, quoted) else None
-    except RangeError:
-        response = Response(status=416)
+    except RangeError as error:
+        response = errors.answer(error)
         response.headers["Content-Range"] = f"bytes */{size}"
         response.headers["Accept-Ranges"] = "bytes"
         return response

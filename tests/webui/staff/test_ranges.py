@@ -39,8 +39,6 @@ def test_one_range(header: str, span: Span) -> None:
 def test_refused(header: str) -> None:
     with pytest.raises(RangeError):
         parse(header, SIZE)
-    status, body, headers = get(header)
-    assert (status, body, headers["Content-Range"]) == (416, b"", f"bytes */{SIZE}")
 
 
 @pytest.mark.parametrize(

@@ -55,8 +55,10 @@ def test_ranges_of_a_sealed_track_are_the_same_bytes(desk: Desk) -> None:
         assert part.headers["Content-Range"] == f"bytes {start}-{end - 1}/{size}"
     head = browser.head(path)
     assert (head.status_code, head.data, head.content_length) == (200, b"", size)
-    beyond = browser.get(path, headers={"Range": f"bytes={size}-"})
+    beyond = browser.get(path, headers={"Range": f"bytes={size}-", "Accept": "application/json"})
     assert (beyond.status_code, beyond.headers["Content-Range"]) == (416, f"bytes */{size}")
+    assert beyond.json is not None
+    assert beyond.json["message"] == "The file has no such part."
     assert browser.get(path, headers={"Range": "bytes=nonsense"}).data == whole.data
 
 
