@@ -73,5 +73,14 @@ def events(candidate: Candidate, *kinds: str) -> Epoch:
 
 def pieces_at_intake(product: Product, recording: uuid.UUID, track: str = "camera") -> int:
     """How many pieces of a track lie in intake's journal."""
-    journal = transport_of(product.settings).journal(recording, track)
-    return sum(len(epoch.chunks) for epoch in journal.state().values())
+    return len(held_at_intake(product, recording, track))
+
+
+def held_at_intake(
+    product: Product, recording: uuid.UUID, track: str = "camera"
+) -> set[tuple[str, int, str]]:
+    """The pieces of a track in intake's journal: epoch, number, digest in hex."""
+    epochs = transport_of(product.settings).journal(recording, track).state()
+    return {
+        (epoch, n, chunk.digest.hex()) for epoch, found in epochs.items() for n, chunk in found.chunks.items()
+    }

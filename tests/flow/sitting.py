@@ -42,6 +42,17 @@ WAITING = """async () => {
   for (const { track } of all.result) counts[track] = (counts[track] ?? 0) + 1;
   return counts;
 }"""
+# Every sealed piece of the camera that this browser has committed, sent or not: [epoch, number, digest].
+COMMITTED = """async () => {
+  const request = indexedDB.open("fupan-intake");
+  const db = await new Promise((done) => { request.onsuccess = () => done(request.result); });
+  const all = db.transaction("digests").objectStore("digests").getAll();
+  await new Promise((done) => { all.onsuccess = done; });
+  db.close();
+  const hex = (digest) => Array.from(digest, (byte) => byte.toString(16).padStart(2, "0")).join("");
+  return all.result.filter(({ track, flag }) => track === "camera" && !flag)
+    .map(({ epoch, n, digest }) => [epoch, n, hex(digest)]);
+}"""
 SAVED = "[data-screen=room] [data-saved]"
 
 
@@ -118,6 +129,10 @@ class Sitting:
     def waiting(self, track: str = "camera") -> int:
         """Sealed pieces of a track that wait in the browser."""
         return int(self.page.evaluate(WAITING).get(track, 0))
+
+    def committed(self) -> set[tuple[str, int, str]]:
+        """The camera's sealed pieces that this browser must not lose: epoch, number, digest in hex."""
+        return {(epoch, n, digest) for epoch, n, digest in self.page.evaluate(COMMITTED)}
 
     def all_saved(self) -> None:
         room.until(self.page, lambda: self.waiting() <= 1, 30)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from appliance.tables import attempt, track
-from tests.flow import measure
+from tests.flow import measure, quick
 from tests.flow.camera import devices
 from tests.flow.desk import Desk, browser, in_a_week
 from tests.flow.fixtures import (
@@ -18,7 +18,6 @@ from tests.flow.fixtures import (
     SHARING,
     Hired,
     Told,
-    arrived,
     speech,
     tell_anna,
 )
@@ -42,7 +41,7 @@ def annas_media(recruiter: Desk, anna: Told) -> bytes:
 def test_the_length_is_the_recorders(anna: Told, annas_media: bytes) -> None:
     [seconds] = anna.seconds
     found = (anna.report.duration_ms / 1000, measure.container_seconds(annas_media), seconds)
-    exact_unless_busy(anna.waited, max(found) - min(found) <= 0.2, found)
+    exact_unless_busy(anna.waited, max(found) - min(found), 0.2, found)
 
 
 @pytest.fixture(scope="session")
@@ -56,6 +55,11 @@ def film(live: Product, hired: Hired, recruiter: Desk, relay: Relay, folder: Pat
         return tell_anna(live, relay.link_to(f"{name}@example.com"), fed, folder / name, outage)
 
     return tell
+
+
+def lost(told: Told) -> list[object]:
+    """Gaps where something was recorded and is not there; the encoder's pauses are judged by length."""
+    return [gap for gap in told.report.gaps if gap[2] != "no_samples"]
 
 
 def test_nothing_is_missing_between_two_packets_although_the_network_was_lost(
@@ -77,7 +81,8 @@ def test_nothing_is_missing_between_two_packets_although_the_network_was_lost(
         "figure", f"longest time between packets {pauses} ms; processors waited for {anna.waited:.0%}"
     )
     assert set(pauses) == {"video", "audio"}
-    exact_unless_busy(anna.waited, max(pauses.values()) <= STATED_MS and anna.report.gaps == [], pauses)
+    assert lost(anna) == []
+    exact_unless_busy(anna.waited, max(pauses.values()), STATED_MS, pauses)
 
 
 def test_while_offline_the_page_says_so_and_pieces_wait(anna: Told) -> None:
@@ -101,6 +106,7 @@ def test_what_happened_stands_where_it_happened(anna: Told, recruiter: Desk) -> 
     for event in timeline["events"]:
         at.setdefault((event["kind"], event.get("question")), event["at_ms"])
     moments = anna.sitting.moments
+    late = {}
     for key, moment in (
         (("answer_started", 1), "answer"),
         (("mark", 1), "mark"),
@@ -109,12 +115,12 @@ def test_what_happened_stands_where_it_happened(anna: Told, recruiter: Desk) -> 
         (("question_shown", 2), "second"),
         (("answer_ended", 3), "finish"),
     ):
-        late = at[key] - (moments[moment] - started)
-        exact_unless_busy(anna.waited, abs(late) <= 500, f"{key}: {late:.0f} ms")
+        late[key] = abs(at[key] - (moments[moment] - started))
     assert [event["text"] for event in timeline["events"] if event["kind"] == "typed"] == [anna.note]
     assert [each["question"] for each in timeline["answers"]] == [1, 2, 3]
     if anna.sitting.words["while away"] == "hidden":
         assert at["tab_hidden", None] < at["tab_visible", None]
+    exact_unless_busy(anna.waited, max(late.values()), 500, late)
 
 
 def test_three_page_loads_make_one_track_with_its_gaps_named(ming: Told, recruiter: Desk) -> None:
@@ -126,17 +132,20 @@ def test_three_page_loads_make_one_track_with_its_gaps_named(ming: Told, recruit
     assert [event["offline"] for event in reloads] == [True, False]
     last = camera["epochs"][-1]
     found = ((last["end_ms"] - last["start_ms"]) / 1000, ming.seconds[-1])
-    exact_unless_busy(ming.waited, max(found) - min(found) <= 0.2, found)
+    exact_unless_busy(ming.waited, max(found) - min(found), 0.2, found)
 
 
 def test_a_killed_browser_lost_only_the_unfinished_slice(live: Product, ming: Told) -> None:
-    assert arrived(live, ming.recording) > ming.facts["committed"]
+    committed = ming.facts["committed"]
+    assert len(committed) >= 4
+    assert committed <= quick.held_at_intake(live, ming.recording)
     [row] = rows(live, attempt, id=ming.recording)
     assert row.end_proven
 
 
 def test_the_room_spoke_chinese(ming: Told) -> None:
     assert ming.facts["lang"] == "zh-Hans"
+    assert "断网" in ming.facts["resumed"]
 
 
 def test_the_screen_is_a_second_track_on_the_same_clock(live: Product, ming: Told, recruiter: Desk) -> None:
@@ -155,9 +164,10 @@ def test_thirty_seconds_without_a_network_leave_no_gap(film: Film, recruiter: De
     assert olga.sitting.moments["waited"] >= 14
     [seconds] = olga.seconds
     found = (olga.report.duration_ms / 1000, seconds)
-    exact_unless_busy(olga.waited, max(found) - min(found) <= 0.2, found)
+    assert lost(olga) == []
     pauses = measure.largest_pauses(recruiter.track(recruiter.open_view(olga.recording)))
-    exact_unless_busy(olga.waited, max(pauses.values()) <= STATED_MS, pauses)
+    exact_unless_busy(olga.waited, max(found) - min(found), 0.2, found)
+    exact_unless_busy(olga.waited, max(pauses.values()), STATED_MS, pauses)
 
 
 @pytest.mark.long
