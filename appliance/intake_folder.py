@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import base64
 import json
-import logging
 import os
 import shutil
 import threading
@@ -42,7 +41,8 @@ from appliance.intake_errors import (
     RecordsTooLargeError,
     TooManyRecordsError,
 )
-from appliance.intake_state import AttemptState, IntakeRecord, NoRecordError, RecordKind, parse_record
+from appliance.intake_log import MAX_RECORD_BYTES, MAX_RECORDS, parse_lines, read_records
+from appliance.intake_state import AttemptState, IntakeRecord, RecordKind
 from appliance.packet import (
     MAX_ENVELOPE_BYTES,
     Packet,
@@ -54,12 +54,6 @@ from appliance.packet import (
 )
 from storage.vault import Journal, Opening
 
-logger = logging.getLogger(__name__)
-
-# An interview leaves some hundred records of under 1 KB; a consent holds up to 64 KB of signed text.
-MAX_RECORDS = 5000
-MAX_RECORD_BYTES = 8 * 1024**2
-MAX_LOG_BYTES = MAX_RECORD_BYTES + 1024**2  # a finish and a withdrawal are taken past that limit
 MAX_CONFLICTS = 16
 CACHED_ATTEMPTS = 2048
 # Below the disk's floor no new recording begins; running ones may use most of what is left.
@@ -206,26 +200,8 @@ class IntakeFolder:
         return [name for name, path in known if name is not None and _changed(path) >= changed_since]
 
     def records(self, recording: uuid.UUID, after: int = 0) -> list[IntakeRecord]:
-        """Records with seq > after, in order. A torn last line is not a record yet; a whole one that is no
-        record is passed over, so that it holds up none of the others. Raises StrangeFileError."""
-        try:
-            raw = read_plain(self._places(recording).log, MAX_LOG_BYTES)
-        except FileNotFoundError:
-            return []
-        records: list[IntakeRecord] = []
-        no_records = 0
-        for line in raw[: raw.rfind(b"\n") + 1].splitlines():
-            try:
-                record = parse_record(line)
-            except NoRecordError:
-                no_records += 1
-                continue
-            if record.seq > after:
-                records.append(record)
-                after = record.seq
-        if no_records:
-            logger.warning("recording %s: %d lines are no records", recording, no_records)
-        return records
+        """Records with seq > after, in order; lines that are none are passed over. Raises StrangeFileError."""
+        return read_records(self._places(recording).log, recording, after)
 
     def state(self, recording: uuid.UUID) -> AttemptState:
         """What the records add up to now. The object is shared and only grows: read it, do not change it."""
@@ -280,7 +256,7 @@ class IntakeFolder:
                 return entry.state
             with path.open("rb") as file:
                 file.seek(entry.offset)
-                records, consumed = _parse_lines(file.read())
+                records, consumed = parse_lines(file.read())
         except FileNotFoundError:
             return entry.state
         entry.state.apply(records)
@@ -374,12 +350,6 @@ class IntakeFolder:
 
 _KEPT = (".journal", ".conflict")
 _ALWAYS_TAKEN = (RecordKind.FINISH, RecordKind.CONSENT_WITHDRAWN)
-
-
-def _parse_lines(raw: bytes) -> tuple[list[IntakeRecord], int]:
-    """Whole lines of a log and how many bytes they take."""
-    end = raw.rfind(b"\n") + 1
-    return [parse_record(line) for line in raw[:end].splitlines()], end
 
 
 def _recording_named(folder: str) -> uuid.UUID | None:

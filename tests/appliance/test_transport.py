@@ -11,10 +11,14 @@ from typing import Any
 
 import pytest
 
+from appliance import intake_log
 from appliance.config import Settings
+from appliance.database import engine
 from appliance.domain import AttemptState
 from appliance.durable import StrangeFileError
 from appliance.intake_folder import IntakeFolder
+from appliance.intake_log import MAX_LOG_LINES
+from appliance.intake_state import IntakeRecord, RecordKind, parse_record
 from appliance.keyholder.client import Keyholder
 from appliance.tables import attempt
 from appliance.transport import FolderTransport
@@ -81,6 +85,35 @@ def test_a_log_that_is_no_file_of_records_is_refused(site: IntakeSite, put: Call
         inside(site).read_records(recording)
 
 
+@pytest.mark.parametrize("line", [b"\n", b"{}\n"])
+def test_a_log_of_more_lines_than_there_may_be_records_is_refused(site: IntakeSite, line: bytes) -> None:
+    recording = site.invite()[0].recording
+    path = place(site, recording, "records.log")
+    path.write_bytes(line * (MAX_LOG_LINES + 1))
+    with pytest.raises(StrangeFileError, match="lines"):
+        inside(site).read_records(recording)
+    path.write_bytes(line * MAX_LOG_LINES)
+    assert inside(site).read_records(recording) == []
+
+
+def test_what_a_log_is_not_divided_by_makes_no_lines(site: IntakeSite) -> None:
+    recording = site.invite()[0].recording
+    site.folder.append(recording, RecordKind.STATE, lambda _: {"event": "question_opened", "question": 1})
+    path = place(site, recording, "records.log")
+    whole = path.read_bytes()
+    path.write_bytes(b"\r" * 100_000 + b"\n" + whole)
+    parsed: list[bytes] = []
+
+    def counting(line: bytes) -> IntakeRecord:
+        parsed.append(line)
+        return parse_record(line)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(intake_log, "parse_record", counting)
+        assert [record.seq for record in inside(site).read_records(recording)] == [1]
+    assert len(parsed) == 2
+
+
 @pytest.mark.parametrize("put", STRANGE)
 def test_a_journal_that_is_none_is_refused(site: IntakeSite, put: Callable[[Path], None]) -> None:
     recording = site.invite()[0].recording
@@ -138,3 +171,28 @@ def test_one_recordings_strange_files_hold_up_no_other(
     assert site_inside.row(attempt, seized).state == AttemptState.INVITED
     assert site_inside.row(attempt, other).state == AttemptState.CHECKED_IN
     assert f"recording {seized} could not be pulled: StrangeFileError" in caplog.text
+
+
+def test_nothing_of_intake_is_read_while_a_transaction_is_open(
+    site_inside: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What intake holds may be slow to read, and the database ends a session that waits in a transaction."""
+    [made] = site_inside.invite("ming")
+    site_inside.run_jobs()
+    site_inside.begun(made)
+    read: list[str] = []
+
+    def spy(name: str) -> None:
+        original = getattr(FolderTransport, name)
+
+        def outside(*arguments: Any, **more: Any) -> Any:
+            assert engine("worker", site_inside.settings).pool.checkedout() == 0, name
+            read.append(name)
+            return original(*arguments, **more)
+
+        monkeypatch.setattr(FolderTransport, name, outside)
+
+    spy("read_records")
+    site_inside.pull()
+    assert site_inside.row(attempt, made).state == AttemptState.CHECKED_IN
+    assert set(read) == {"read_records"}

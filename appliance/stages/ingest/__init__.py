@@ -12,15 +12,15 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 
 from appliance import jobs
 from appliance.config import Settings
 from appliance.database import transaction
 from appliance.errors import AuditUnavailableError, DatabaseDownError
 from appliance.stages.ingest.deadline import end_overdue, overdue
-from appliance.stages.ingest.records import NotYetError, Taking, lock_attempt, pinned_keys
-from appliance.tables import intake_record
+from appliance.stages.ingest.records import NotYetError, Taking, last_taken, lock_attempt, pinned_keys
+from appliance.tables import attempt
 from appliance.transport import Transport, transport_of
 
 logger = logging.getLogger(__name__)
@@ -82,20 +82,26 @@ def _puller(settings: Settings) -> Puller:
 def pull_recording(settings: Settings, transport: Transport, recording_id: uuid.UUID) -> int:
     """Take in the new records of one recording, in one transaction; returns how many.
 
+    Everything is read from intake before that transaction: however slow it is to read, no lock waits for it
+    and no session of the database lies idle.
+
     Raises NotYetError after taking what it could, when a finish lists pieces that are not there yet.
     """
     with transaction("worker", settings) as tx:
-        row = lock_attempt(tx, recording_id)
-        if row is None:  # not ours, or another worker is at it
+        if tx.scalar(select(attempt.c.id).where(attempt.c.id == recording_id)) is None:  # not ours
             return 0
-        last = tx.scalar(
-            select(func.coalesce(func.max(intake_record.c.seq), 0)).where(
-                intake_record.c.attempt_id == recording_id
-            )
-        )
+        last = last_taken(tx, recording_id)
+    records = transport.read_records(recording_id, after=last)
+    with transaction("worker", settings) as tx:
+        row = lock_attempt(tx, recording_id)
+        if row is None:  # another worker is at it
+            return 0
+        last = last_taken(tx, recording_id)
         taking = Taking(tx, transport, row, pinned_keys(tx, recording_id))
         taken, waiting = 0, False
-        for record in transport.read_records(recording_id, after=int(last or 0)):
+        for record in records:
+            if record.seq <= last:  # another worker was faster
+                continue
             try:
                 taking.take(record)
             except NotYetError:

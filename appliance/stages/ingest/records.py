@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, exc, insert, select, update
+from sqlalchemy import Connection, Row, exc, func, insert, select, update
 
 from appliance import consents, jobs, notify
 from appliance.audit import log
@@ -58,6 +58,12 @@ def lock_attempt(tx: Connection, recording_id: uuid.UUID) -> Row[Any] | None:
         .where(attempt.c.id == recording_id)
         .with_for_update(of=attempt, skip_locked=True)
     ).one_or_none()
+
+
+def last_taken(tx: Connection, recording_id: uuid.UUID) -> int:
+    """The number of the newest record that was taken; 0 before the first."""
+    newest = select(func.max(intake_record.c.seq)).where(intake_record.c.attempt_id == recording_id)
+    return int(tx.scalar(newest) or 0)
 
 
 def pinned_keys(tx: Connection, recording_id: uuid.UUID) -> dict[int, bytes]:
