@@ -90,6 +90,7 @@ def _saved_strings() -> dict[str, str]:
             "please tell the person who invited you"
         ),
         "status_received": _("Received completely. It is waiting to be sealed in the vault."),
+        "status_partial": _("Received, except for a part. It is waiting to be sealed in the vault."),
         "status_sealed": _("Received and sealed in the vault. Nobody can change it any more."),
         "analysis_granted": _("You agreed to analysis by programs."),
         "analysis_not": _("No analysis by programs."),

@@ -272,3 +272,30 @@ def test_stopping_the_events_twice_stops_them_once() -> None:
         console.log(JSON.stringify({ pieces, lost }));
     """)
     assert result == {"pieces": [[0, 0], [1, 1]], "lost": []}
+
+
+@pytest.mark.parametrize(
+    ("attempt", "shown"),
+    [
+        ({"finishing": "done"}, {"answered", "complete"}),
+        ({"finishing": "done", "short": True}, {"answered", "short", "aside"}),
+        ({"finishing": "done", "short": True, "limited": True}, {"answered", "short", "limit"}),
+        ({"finishing": "deadline"}, {"stopped", "deadline", "complete"}),
+        ({"finishing": "recording_too_large", "limited": True}, {"stopped", "too-much", "short", "limit"}),
+    ],
+)
+def test_the_last_screens_say_how_the_recording_ended_and_what_is_missing(
+    attempt: dict[str, object], shown: set[str]
+) -> None:
+    result = run(
+        f"const attempt = {json.dumps(attempt)};"
+        """
+        const names = "answered stopped deadline too-much complete short limit aside".split(" ");
+        const parts = names.map((name) => ({ dataset: { when: name }, hidden: false }));
+        globalThis.document = { querySelectorAll: () => parts };
+        const { sayEnding } = await load("saved.js");
+        sayEnding(attempt);
+        console.log(JSON.stringify(parts.filter((part) => !part.hidden).map((part) => part.dataset.when)));
+    """
+    )
+    assert set(result) == shown

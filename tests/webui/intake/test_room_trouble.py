@@ -14,7 +14,7 @@ from appliance.domain import Limits
 from appliance.intake_state import RecordKind
 from appliance.packet import Packet, link
 from tests.support import room
-from tests.support.intake_site import IntakeSite
+from tests.support.intake_site import QUESTIONS, IntakeSite
 from tests.support.recorded import arrived, events, opened
 from tests.support.room import (
     Server,
@@ -29,6 +29,7 @@ from tests.support.room import (
 
 pytestmark = room.NEEDS_BROWSER
 TROUBLE = "[data-trouble]:visible"
+PART_MISSING = "Thank you. Your interview has arrived, but a part of it is missing."
 
 
 class Faulty:
@@ -168,6 +169,8 @@ def test_a_piece_that_the_server_does_not_hold_leaves_the_rest_proven(
     start_recording(page)
     room.until(page, lambda: arrived(site, packet) >= 2)
     answer_and_finish(page)
+    expect(page.locator("#done-title")).to_have_text(PART_MISSING, use_inner_text=True)
+    expect(page.locator("#aside-done")).to_be_visible()
     state = site.folder.state(packet.recording)
     assert state.finished
     assert int(state.receipt["chunks"]) >= 1
@@ -270,8 +273,31 @@ def test_at_a_limit_recording_ends_with_a_signed_list_of_what_was_taken(
         page.reload()
     at(page, "done", 60000)
     expect(page.locator("#limit-done")).to_be_visible()
+    expect(page.locator("#done-title")).to_have_text(PART_MISSING, use_inner_text=True)
     state = site.folder.state(packet.recording)
     listed = json.loads(state.finish_statement)["epochs"]
     assert {each["track"] for each in listed} == {"camera", "events"}
     assert min(each["chunks"] for each in listed) >= 1
     assert state.closed == 1
+
+
+def test_a_limit_met_after_the_last_press_is_told_with_the_receipt_and_later(
+    site: IntakeSite, server: Server, page: Page, faulty: Faulty
+) -> None:
+    packet, secret = site.invite(questions=QUESTIONS[:1])
+    begin_recording(page, link(server.url, packet.recording, secret))
+    room.until(page, lambda: arrived(site, packet) >= 1)
+    server.stop()
+    while page.evaluate(room.RECORDING):
+        advance(page)
+    at(page, "finishing")
+    expect(page.locator("#finishing-title")).to_have_text("All answers are recorded", use_inner_text=True)
+    faulty.fail("/chunks/1", "413 Content Too Large", b'{"code": "recording_too_large"}')
+    server.start()
+    at(page, "done")
+    expect(page.locator("#limit-done")).to_be_visible()
+    expect(page.locator("#aside-done")).to_be_hidden()
+    expect(page.locator("#done-title")).to_have_text(PART_MISSING, use_inner_text=True)
+    page.reload()
+    at(page, "status")
+    expect(page.locator("#status-state")).to_contain_text("except for a part")

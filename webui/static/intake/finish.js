@@ -15,17 +15,23 @@ export function signed(room, type, values) {
 
 /**
  * Delivers everything and resolves with the receipt. One tab at a time: the next one finds the receipt.
- * `room` is {api, store, uploader, packet, pair, attempt}.
+ * `room` is {api, store, uploader, packet, pair, attempt}. The attempt keeps whether a limit was met (`limited`)
+ * and whether anything recorded is missing from what the receipt is for (`short`).
  */
 export function deliver(room) {
   return navigator.locks.request(`fupan-finish-${room.packet.recording}`, async () => {
     const { api, store, uploader, attempt, packet } = room;
     const before = await store.attempt(packet.recording);
-    if (before?.receipt) return before.receipt;
+    if (before?.receipt) {
+      Object.assign(attempt, before);
+      return before.receipt;
+    }
     uploader.take();
     await uploader.drained().catch((error) => {
       throw Object.assign(error, { code: error.message });
     });
+    attempt.limited ||= Boolean(uploader.state.limit);
+    attempt.short ||= await store.hasAside(packet.recording);
     if (!attempt.finish) await signList(room);
     if (attempt.question) await insist(() => api.post(`/questions/${attempt.question}/close`));
     attempt.receipt = await deliverList(room);
@@ -57,6 +63,7 @@ async function deliverList(room) {
       const state = again ? { offline: true } : await api.state();
       if (state.receipt) return state.receipt;
       if (state.offline) throw error;
+      attempt.short = true;
       await signList(room, state.tracks);
     }
   }

@@ -5,7 +5,7 @@ import { base64, hex, sha256, utf8 } from "./codec.js";
 import { Checks, browserCanRecord, openCamera } from "./checks.js";
 import { deliver, signed } from "./finish.js";
 import { Interview } from "./interview.js";
-import { saySaved } from "./saved.js";
+import { isPartial, sayEnding, saySaved } from "./saved.js";
 import { announce, find, moment, say, setStrings, show } from "./screens.js";
 import { newBrowserKey, publicPoint, sign } from "./seal.js";
 import { attemptStep, onPress, problem, spreadNet } from "./steps.js";
@@ -161,8 +161,10 @@ async function enter(state) {
   } else if (attempt.finishing) {
     await finishUploads();
   } else if (state.state === "expired") {
-    if ((await room.store.listed(setup.recording)).length) await finishUploads();
-    else problem("expired");
+    if ((await room.store.listed(setup.recording)).length) {
+      attempt.finishing = "deadline";
+      await finishUploads();
+    } else problem("expired");
   } else if (state.state === "recording") {
     await resume(state);
   } else {
@@ -299,22 +301,21 @@ async function record(state, resumed, release) {
 
 /** `reason` is "done", "deadline", a limit, or the code of a refusal after which nothing can be recorded here. */
 async function end(interview, reason, release) {
-  find("deadline-words").hidden = reason !== "deadline";
   find("advance").disabled = true;
   await interview.leave();
-  const limited = LIMITS.has(reason);
-  const whole = reason === "done" || reason === "deadline" || limited;
-  room.attempt.finishing ||= whole;
-  room.attempt.limited ||= limited;
-  await room.store.saveAttempt(room.attempt);
+  const { attempt, store } = room;
+  const whole = reason === "done" || reason === "deadline" || LIMITS.has(reason);
+  if (whole) attempt.finishing ||= reason;
+  attempt.limited ||= LIMITS.has(reason);
+  await store.saveAttempt(attempt);
   release();
   if (whole) await finishUploads();
-  else await goOn(room.attempt);
+  else await goOn(attempt);
 }
 
 /** Everything is recorded: send what waits, then the signed list, then show the receipt. */
 async function finishUploads() {
-  for (const name of ["limit-words", "limit-done"]) find(name).hidden = !room.attempt.limited;
+  sayEnding(room.attempt);
   show("finishing");
   saySaved(room.uploader.state);
   showDone(await deliver(room));
@@ -323,6 +324,7 @@ async function finishUploads() {
 // --- done and my interview ----------------------------------------------------------------------------------
 
 function showDone(receipt) {
+  sayEnding(room.attempt);
   find("receipt-number").textContent = receipt.number;
   find("receipt-time").textContent = moment(receipt.at);
   find("receipt-pieces").textContent = String(receipt.chunks);
@@ -332,7 +334,8 @@ function showDone(receipt) {
 
 function showStatus(state) {
   show("status");
-  find("status-state").textContent = say(state.sealed ? "status_sealed" : "status_received");
+  const received = isPartial(room.attempt) ? "status_partial" : "status_received";
+  find("status-state").textContent = say(state.sealed ? "status_sealed" : received);
   find("status-number").textContent = state.receipt?.number ?? "–";
   const granted = state.consent?.analysis === true;
   find("status-analysis").textContent = say(granted ? "analysis_granted" : "analysis_not");

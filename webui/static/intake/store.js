@@ -128,6 +128,14 @@ export class Store {
     await transaction.done;
   }
 
+  /** Whether anything of this recording was set aside. */
+  async hasAside(recording) {
+    for await (const { value } of this.db.transaction("refused").store.iterate()) {
+      if (value.recording === recording) return true;
+    }
+    return false;
+  }
+
   /** What finish lists; `tracks` as in `provable`. */
   async listed(recording, tracks) {
     const range = IDBKeyRange.bound([recording], [recording, []]);
