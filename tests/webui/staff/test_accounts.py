@@ -10,6 +10,7 @@ from sqlalchemy import update
 from appliance.config import Database
 from appliance.database import transaction
 from appliance.domain import Role
+from appliance.people import accounts, sessions
 from appliance.tables import analysis, recording
 from tests.support.desk import Desk, post
 from webui.staff.app import create_app
@@ -41,6 +42,26 @@ def test_disabling_ends_the_session_and_the_last_security_admin_stays(desk: Desk
     last = post(admin, f"/accounts/{own}/disable")
     assert (last.status_code, "last security administrator" in last.text) == (422, True)
     assert post(admin, f"/accounts/{desk.department}/link").status_code == 404
+
+
+def test_what_ends_the_sessions_of_a_person_asks_before_and_says_so(desk: Desk) -> None:
+    me = desk.people[Role.DEPARTMENT_HEAD]
+    accounts.set_own_password(
+        sessions.load(desk.token(Role.DEPARTMENT_HEAD), "127.0.0.1", desk.settings) or me,
+        "",
+        "correct horse battery",
+        desk.settings,
+    )
+    page = desk.client(Role.SECURITY_ADMIN).get(f"/accounts/{me.account_id}").text
+    pane = page.partition("<dialog")[0]
+    asked = dict(re.findall(r'<dialog id="([\w-]+)"(.*?)</dialog>', page, re.DOTALL))
+    for act, dialog in (("remove-password", "remove-password"), ("disable", "disable-account")):
+        action = f'action="/accounts/{me.account_id}/{act}"'
+        assert action not in pane
+        assert f'data-open="{dialog}"' in pane
+        assert action in asked[dialog]
+        assert "All sessions of this person end" in asked[dialog]
+        assert "data-close" in asked[dialog]
 
 
 def test_a_new_role_shows_at_once(desk: Desk) -> None:
