@@ -121,8 +121,9 @@ async function bind(attempt, secret) {
     signature: base64(await sign(attempt.pair, message)),
     wall_ms: Date.now(),
   });
-  const bound = { ...attempt, token };
-  delete bound.finish;
+  // How far an earlier link has led, even to an end, ends with it: the server says which question is open.
+  const { recording, pair, consent } = attempt;
+  const bound = { recording, pair, consent, token };
   await room.store.saveAttempt(bound);
   return bound;
 }

@@ -53,7 +53,9 @@ export class Store {
     this.db = db;
   }
 
-  /** {recording, pair, page token and clocks} or undefined. */
+  /** Undefined, or {recording, pair, token} and what has become of it under that token: `consent`; `startedAt`,
+   * `question`, `phase` and `phaseSince` (ms since 1970); `finishing`, why recording has ended; `limited` and `short`,
+   * as `deliver` says; `finish`, the signed list; `receipt`. */
   attempt(recording) {
     return this.db.get("attempts", recording);
   }

@@ -25,7 +25,7 @@ export class Uploader extends EventTarget {
 
   /** Sends as soon as no other tab sends for this attempt. */
   start() {
-    this.state.problem = "";
+    Object.assign(this.state, { problem: "", limit: "" });
     this.refresh();
     this.#request();
   }
