@@ -42,6 +42,7 @@ TASK_MODULES = (
     "appliance.stages.ingest",
     "appliance.stages.seal",
     "appliance.stages.analyse",
+    "appliance.stages.replay",
 )
 
 HEARTBEAT_SECONDS = 5.0
@@ -70,6 +71,7 @@ KINDS = {
     "ingest_pull": Kind("pull", priority=10, once=True),
     "expire_attempts": Kind("pull", once=True),
     "take_up_skipped": Kind("pull", once=True),
+    "close_lapsed_views": Kind("pull", once=True),
     "send_invitation": Kind("mail"),
     "seal": Kind("seal"),
     "analyse": Kind("analysis"),

@@ -20,8 +20,9 @@ def vault() -> None:
 def lock() -> None:
     """Forget the vault key until it is unlocked again.
 
-    Open replays end within seconds; sealing and analysis wait; interviews go on. Who did it is on the audit
-    log; when the database is down the vault is locked all the same, and the keyholder's own journal has it.
+    Open replays stop within seconds and go on after an unlock; sealing and analysis wait; interviews go on.
+    Who did it is on the audit log; when the database is down the vault is locked all the same, and the
+    keyholder's own journal has it.
     """
     from appliance.keyholder import orders
 

@@ -50,6 +50,7 @@ def entries(settings: Settings) -> tuple[Entry, ...]:
         Entry("rerun_stalled", 30.0),
         Entry("expire_attempts", 60.0),
         Entry("take_up_skipped", 60.0),
+        Entry("close_lapsed_views", 60.0),
     )
 
 

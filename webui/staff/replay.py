@@ -92,7 +92,7 @@ def document(view_id: uuid.UUID, name: str) -> Response:
 @blueprint.post("/replay/<uuid:view_id>/watched")
 @requires(Permission.RECORDING_REPLAY)
 def watched(view_id: uuid.UUID) -> Response:
-    """Add the spans just played and keep the view alive."""
+    """Add the spans just played, keep the view alive, and say whether the vault still gives anything."""
     if (request.content_length or 0) > MAX_REPORT_BYTES:
         raise InvalidInputError("The watched seconds were not understood.")
     body = request.get_json(force=True, silent=True)
@@ -101,7 +101,8 @@ def watched(view_id: uuid.UUID) -> Response:
         raise InvalidInputError("The watched seconds were not understood.")
     view = stage.view_for(desk.settings(), current_user(), view_id)
     renewed = stage.record_watched(desk.settings(), view, spans)
-    return jsonify({"lease_until": renewed.lease_until.isoformat()})
+    locked = stage.vault_locked(desk.settings())
+    return jsonify({"lease_until": renewed.lease_until.isoformat(), "locked": locked})
 
 
 @blueprint.post("/replay/<uuid:view_id>/close")

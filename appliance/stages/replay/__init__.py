@@ -15,12 +15,12 @@ from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import Connection, exists, insert, select, update
 
-from appliance import documents
+from appliance import documents, jobs
 from appliance.audit import log
 from appliance.config import Settings
 from appliance.database import transaction
 from appliance.domain import RecordingState, Role, User
-from appliance.errors import ConflictError, DamagedError, GoneError, NotFoundError
+from appliance.errors import ConflictError, DamagedError, GoneError, NotFoundError, VaultLockedError
 from appliance.keyholder.client import Keyholder
 from appliance.people import access
 from appliance.stages.replay.keys import FileKeys
@@ -68,7 +68,6 @@ def open_view(settings: Settings, user: User, recording_id: uuid.UUID) -> View:
 
     Raises NotFoundError, NotSealedError, VaultLockedError, KeyholderDownError, AuditUnavailableError.
     """
-    close_lapsed(settings)
     Keyholder(settings).require_unlocked()  # a view that could show nothing is not opened
     until = datetime.now(UTC) + timedelta(seconds=settings.timing.replay_lease)
     with transaction("staff", settings) as tx:
@@ -163,6 +162,15 @@ def record_watched(settings: Settings, view: View, ranges: Sequence[Sequence[int
     return View(view.id, view.recording_id, view.account_id, view.session_id, until)
 
 
+def vault_locked(settings: Settings) -> bool:
+    """Whether nothing more can be shown until the vault is unlocked; learnt within seconds, as by a read."""
+    try:
+        _keys.require_unlocked(settings)
+    except VaultLockedError:
+        return True
+    return False
+
+
 def renew(settings: Settings, view: View) -> View:
     """Keep the view alive while nothing plays."""
     return record_watched(settings, view, [])
@@ -186,10 +194,11 @@ def close(settings: Settings, user: User, view: View) -> None:
             _note_closed(tx, log.Actor.of(user), view.recording_id, view.id, row.watched, None)
 
 
-def close_lapsed(settings: Settings) -> int:
-    """Close the views whose lease ran out without a word from their page; returns how many."""
+@jobs.task("close_lapsed_views", retry=False)
+def close_lapsed_views(work: jobs.Work) -> None:
+    """Close the views whose lease ran out without a word from their page. Run twice it finds none."""
     before = datetime.now(UTC) - timedelta(seconds=LAPSED_SECONDS)
-    with transaction("staff", settings) as tx:
+    with transaction("worker", work.settings) as tx:
         lapsed = tx.execute(
             select(replay_view.c.id)
             .where(replay_view.c.closed_at.is_(None), replay_view.c.lease_until < before)
@@ -203,8 +212,7 @@ def close_lapsed(settings: Settings) -> int:
             .returning(replay_view.c.id, replay_view.c.recording_id, replay_view.c.watched)
         ).all()
         for row in rows:
-            _note_closed(tx, log.Actor.unit("staff"), row.recording_id, row.id, row.watched, "lapsed")
-    return len(rows)
+            _note_closed(tx, log.Actor.unit("worker"), row.recording_id, row.id, row.watched, "lapsed")
 
 
 def _note_closed(

@@ -206,6 +206,20 @@ def test_evidence_lies_below_one_another_over_the_panels_width(desk: Desk) -> No
             page.context.close()
 
 
+def test_a_vault_locked_meanwhile_stops_what_is_buffered_too(desk: Desk) -> None:
+    view = open_view(desk)
+    with at_the_desk(desk) as browser:
+        page = browser.replay(view)
+        page.keyboard.press("k")
+        page.wait_for_function("() => !document.querySelector('video').paused")
+        desk.keyholder.lock()
+        page.locator("text=The vault is locked").first.wait_for(timeout=20_000)
+        assert page.evaluate("document.querySelector('video').paused")
+        unlock(desk.settings)
+        page.wait_for_function("() => document.querySelector('.banner[data-when=held]').hidden")
+        page.wait_for_function("() => !document.querySelector('video').paused")
+
+
 def test_a_vault_locked_meanwhile_is_said_and_unlocking_goes_on_at_the_same_place(desk: Desk) -> None:
     view = open_view(desk)
     with at_the_desk(desk) as browser:

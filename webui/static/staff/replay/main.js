@@ -69,6 +69,7 @@ recovery.addEventListener("back", () => {
   if (page.querySelector("[data-state=failed]")) showDocuments();
 });
 player.addEventListener("playing", () => say(null));
+watched.addEventListener("kept", ({ detail }) => detail.locked && recovery.hold());
 for (const source of [recovery, watched]) {
   source.addEventListener("over", () => {
     for (const video of player.videos) video.pause();

@@ -17,11 +17,17 @@ export class Recovery extends EventTarget {
     player.addEventListener("error", () => this.begin());
   }
 
-  async begin() {
+  /** The vault was locked while a player had enough in its buffer to go on: it stops all the same. */
+  async hold() {
+    const playing = !this.player.leader.paused;
+    for (const video of this.player.videos) video.pause();
+    await this.begin(playing);
+  }
+
+  async begin(playing = !this.player.leader.paused) {
     if (this.asking) return;
     this.asking = true;
     const { leader } = this.player;
-    const playing = !leader.paused;
     let answer = await this.ask();
     const waited = answer === "wait";
     while (answer === "wait") {
