@@ -105,8 +105,10 @@ def compose_invitation(settings: Settings, invitation: Invitation) -> EmailMessa
     message["Date"] = format_datetime(datetime.now().astimezone())
     message["Message-ID"] = make_msgid(domain=settings.smtp.sender.rpartition("@")[2] or None)
     message["Auto-Submitted"] = "auto-generated"
-    message.set_content(text, cte="quoted-printable")
-    message.add_alternative(html, subtype="html", cte="quoted-printable")
+    # A relay may break long lines and high bytes; a letter in the folder is read there, with its link whole.
+    encoding = "quoted-printable" if settings.smtp.host else "8bit"
+    message.set_content(text, cte=encoding)
+    message.add_alternative(html, subtype="html", cte=encoding)
     message["Content-Language"] = "zh-CN" if language == "zh" else "en"
     return message
 

@@ -116,6 +116,7 @@ def test_without_a_relay_mails_lie_in_the_spool_for_our_user_only(site: Settings
     assert stat.S_IMODE(site.spool_folder.stat().st_mode) == 0o700
     kept = message_from_bytes(first.read_bytes(), policy=policy.default)
     assert LINK in part(kept, "plain")
+    assert f"\n{LINK}\n" in first.read_text(), "read in the folder, the link is whole"
 
 
 class Relay:
