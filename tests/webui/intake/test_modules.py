@@ -301,3 +301,23 @@ def test_the_last_screens_say_how_the_recording_ended_and_what_is_missing(
     """
     )
     assert set(result) == shown
+
+
+def test_a_tab_that_waits_to_finish_leaves_it_to_the_one_that_has_begun_anew_meanwhile() -> None:
+    result = run("""
+        const locks = { request: (name, run) => run() };
+        Object.defineProperty(globalThis, "navigator", { value: { locks }, configurable: true });
+        const { deliver } = await load("finish.js");
+        const attempt = { token: "earlier", finish: {}, finishing: "deadline", question: 1 };
+        const [posts, saved] = [[], []];
+        let kept = attempt;
+        const receipt = await deliver({
+          packet: { recording: "r" },
+          attempt,
+          api: { post: async (path) => posts.push(path) },
+          store: { attempt: async () => kept, saveAttempt: async (one) => saved.push(one.token) },
+          uploader: { take() {}, drained: async () => { kept = { token: "fresh" }; }, state: { limit: "" } },
+        });
+        console.log(JSON.stringify({ receipt, posts, saved }));
+    """)
+    assert result == {"receipt": None, "posts": [], "saved": []}

@@ -14,7 +14,8 @@ export function signed(room, type, values) {
 }
 
 /**
- * Delivers everything and resolves with the receipt. One tab at a time: the next one finds the receipt.
+ * Delivers everything and resolves with the receipt. One tab at a time: the next one finds the receipt. Null when
+ * this browser has begun anew with a fresh link, so that this is not the end.
  * `room` is {api, store, uploader, packet, pair, attempt}. The attempt keeps whether a limit was met (`limited`)
  * and whether anything recorded is missing from what the receipt is for (`short`).
  */
@@ -30,6 +31,8 @@ export function deliver(room) {
     await uploader.drained().catch((error) => {
       throw Object.assign(error, { code: error.message });
     });
+    // Begun anew in another tab meanwhile: the interview goes on there, and what was sent here belongs to it.
+    if ((await store.attempt(packet.recording)).token !== attempt.token) return null;
     attempt.limited ||= Boolean(uploader.state.limit);
     attempt.short ||= await store.hasAside(packet.recording);
     if (!attempt.finish) await signList(room);

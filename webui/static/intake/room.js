@@ -319,7 +319,9 @@ async function finishUploads() {
   sayEnding(room.attempt);
   show("finishing");
   saySaved(room.uploader.state);
-  showDone(await deliver(room));
+  const receipt = await deliver(room);
+  if (receipt) showDone(receipt);
+  else await goOn(await room.store.attempt(setup.recording));
 }
 
 // --- done and my interview ----------------------------------------------------------------------------------
