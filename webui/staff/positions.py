@@ -18,6 +18,7 @@ from appliance.people import access
 from appliance.people.roles import Permission
 from appliance.reading import interviews
 from appliance.stages import position as stage
+from webui import i18n
 from webui.auth import current_user, requires
 from webui.errors import message_of
 from webui.staff import desk, invitations
@@ -33,7 +34,7 @@ class Entered:
     """The form as it was typed, so that nothing is lost when something must be mended."""
 
     title: str = ""
-    language: str = "zh"
+    language: str = ""
     department_id: str = ""
     screen: str = "off"
     analysis: str = "offered"
@@ -89,8 +90,9 @@ def index() -> Response:
 @blueprint.get("/new")
 @requires(Permission.POSITION_WRITE)
 def new() -> Response:
-    """An empty form with one question."""
-    entered = Entered(questions=[_typed(DEFAULT_QUESTION)])
+    """An empty form with one question, in the language of the page."""
+    language = "zh" if i18n.in_chinese() else "en"
+    entered = Entered(language=language, questions=[_typed(DEFAULT_QUESTION)])
     return _form(entered, None)
 
 

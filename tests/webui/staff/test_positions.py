@@ -53,6 +53,14 @@ def test_a_position_is_made_changed_and_closed(desk: Desk) -> None:
     assert post(browser, path, data=form(desk)).status_code == 409
 
 
+@pytest.mark.parametrize(("lang", "chosen"), [("en", "en"), ("zh", "zh")])
+def test_a_new_position_is_preset_to_the_language_of_the_page(desk: Desk, lang: str, chosen: str) -> None:
+    page = desk.client(Role.RECRUITER, lang).get("/positions/new").text
+    choice = re.search(r'<select id="f-language".*?</select>', page, re.DOTALL)
+    assert choice is not None
+    assert re.findall(r'<option value="(\w+)" selected>', choice[0]) == [chosen]
+
+
 def test_a_position_whose_competencies_have_other_ids_than_names_can_be_saved_as_it_is(desk: Desk) -> None:
     path = f"/positions/{desk.site.position()}"
     browser = desk.client(Role.RECRUITER)
