@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import enum
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 
 class Role(enum.StrEnum):
@@ -123,3 +125,8 @@ class Limits:
     epochs: int = 64
     recipients: int = 4
     grace_hours: int = 72
+
+    @classmethod
+    def of(cls, snapshot: Mapping[str, Any]) -> Limits:
+        """Those that an attempt was invited with."""
+        return cls(**snapshot.get("limits", {}))

@@ -62,10 +62,15 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def require_plain(path: Path, limit: int) -> None:
-    """Raises StrangeFileError for what is no plain file of at most `limit` bytes; a missing one is none."""
-    with contextlib.suppress(FileNotFoundError):
-        _require_plain(path, path.lstat(), limit)
+def require_plain(path: Path, limit: int) -> int:
+    """The bytes of a plain file, 0 of a missing one. Raises StrangeFileError for what is no plain file of at
+    most `limit` bytes."""
+    try:
+        status = path.lstat()
+    except FileNotFoundError:
+        return 0
+    _require_plain(path, status, limit)
+    return status.st_size
 
 
 def open_plain(path: Path, limit: int) -> BinaryIO:

@@ -26,6 +26,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from appliance.domain import TrackKind
 from appliance.durable import (
     StrangeFileError,
     append_line,
@@ -200,7 +201,7 @@ class IntakeFolder:
         return [name for name, path in known if name is not None and _changed(path) >= changed_since]
 
     def records(self, recording: uuid.UUID, after: int = 0) -> list[IntakeRecord]:
-        """Records with seq > after, in order; lines that are none are passed over. Raises StrangeFileError."""
+        """Records with seq > after, in order; what is none is passed over. Raises StrangeFileError."""
         return read_records(self._places(recording).log, recording, after)
 
     def state(self, recording: uuid.UUID) -> AttemptState:
@@ -279,8 +280,9 @@ class IntakeFolder:
     # --- tracks --------------------------------------------------------------------------------------------
 
     def tracks(self, recording: uuid.UUID) -> list[str]:
-        """Names of the tracks that have a journal."""
-        return sorted(path.stem for path in self._places(recording).tracks.glob("*.journal"))
+        """Names of the tracks that have a journal; no other file is one, whatever it is called."""
+        folder = self._places(recording).tracks
+        return sorted(kind.value for kind in TrackKind if os.path.lexists(folder / f"{kind}.journal"))
 
     def journal(self, recording: uuid.UUID, track: str, max_bytes: int) -> Journal:
         """The journal of one track (created on its first append). `track` must already be a checked name."""

@@ -2,7 +2,10 @@
 
 `FolderTransport` serves one host. A DMZ speaks the same interface over mutual TLS. Whoever has taken intake
 over may leave anything in its folder: what is read from there is a plain file of a bounded size, or
-StrangeFileError, which ends the pull or the seal of that one recording.
+StrangeFileError, which ends the pull or the seal of that one recording. How much that is, the reader says:
+nothing that intake holds, not even a packet, makes it more.
+
+Reading may take long, so nobody reads from here while a transaction is open.
 """
 
 from __future__ import annotations
@@ -12,11 +15,14 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from appliance.config import Settings
-from appliance.durable import require_plain
+from appliance.durable import StrangeFileError, require_plain
 from appliance.intake_folder import IntakeFolder
 from appliance.intake_state import IntakeRecord
 from appliance.packet import Packet
 from storage.vault import Journal
+
+# Intake takes the pieces that were under way when a recording reached its limit.
+UNDER_WAY_BYTES = 256 * 1024**2
 
 
 class Transport(Protocol):
@@ -40,14 +46,13 @@ class Transport(Protocol):
     def heartbeat(self, recording: uuid.UUID) -> dict[str, Any] | None:
         """The newest heartbeat: numbers and enumerated states only."""
 
-    def tracks(self, recording: uuid.UUID) -> list[str]:
-        """Tracks that have arrived in part or whole."""
+    def journals(self, recording: uuid.UUID, max_bytes: int) -> dict[str, Journal]:
+        """The journals that have arrived, by track, for reading.
 
-    def journal(self, recording: uuid.UUID, track: str) -> Journal:
-        """The journal of one track, for reading. Raises StrangeFileError."""
-
-    def packets(self, recording: uuid.UUID) -> dict[int, Packet]:
-        """Packets of a recording as intake holds them, by generation."""
+        `max_bytes`: what the recording may use, by the limits that the inside itself set; each journal stays
+        within it, and all together but for pieces that were under way when it was reached. Raises
+        StrangeFileError; a journal that grows past it afterwards raises IntegrityError when it is read.
+        """
 
 
 class FolderTransport:
@@ -74,17 +79,14 @@ class FolderTransport:
     def heartbeat(self, recording: uuid.UUID) -> dict[str, Any] | None:
         return self._folder.heartbeat(recording)
 
-    def tracks(self, recording: uuid.UUID) -> list[str]:
-        return self._folder.tracks(recording)
-
-    def journal(self, recording: uuid.UUID, track: str) -> Journal:
-        limit = self._folder.packet(recording).limits.bytes
-        journal = self._folder.journal(recording, track, limit)
-        require_plain(journal.path, limit)
-        return journal
-
-    def packets(self, recording: uuid.UUID) -> dict[int, Packet]:
-        return self._folder.packets(recording)
+    def journals(self, recording: uuid.UUID, max_bytes: int) -> dict[str, Journal]:
+        found = {
+            name: self._folder.journal(recording, name, max_bytes) for name in self._folder.tracks(recording)
+        }
+        together = sum(require_plain(journal.path, max_bytes) for journal in found.values())
+        if together > max_bytes + UNDER_WAY_BYTES:
+            raise StrangeFileError(f"{together} bytes of journals where {max_bytes} may be")
+        return found
 
 
 def transport_of(settings: Settings) -> Transport:

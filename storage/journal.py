@@ -168,7 +168,7 @@ class Journal:
     """The chunks of one track as they arrived."""
 
     def __init__(self, path: Path | str, max_bytes: int = 1 << 63) -> None:
-        """`max_bytes` bounds the file's length; the file is made by the first `append`."""
+        """`max_bytes` bounds the file's length, and a longer one is not read; the first `append` makes it."""
         self.path = Path(path)
         self.max_bytes = max_bytes
         self._mutex = threading.Lock()
@@ -255,6 +255,8 @@ class Journal:
     def _refresh(self, fd: int) -> None:
         """Take in what other processes appended. The lock is held."""
         status = os.fstat(fd)
+        if status.st_size > self.max_bytes:
+            raise IntegrityError("record", f"{self.path.name} is longer than {self.max_bytes} bytes")
         if status.st_ino != self._inode or status.st_size < self._index.end:
             self._index, self._inode, self._lasting = Index(), status.st_ino, 0
         read_index(fd, self._index)

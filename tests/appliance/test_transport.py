@@ -14,16 +14,17 @@ import pytest
 from appliance import intake_log
 from appliance.config import Settings
 from appliance.database import engine
-from appliance.domain import AttemptState
+from appliance.domain import AttemptState, Limits, RecordingState, TrackKind
 from appliance.durable import StrangeFileError
 from appliance.intake_folder import IntakeFolder
 from appliance.intake_log import MAX_LOG_LINES
 from appliance.intake_state import IntakeRecord, RecordKind, parse_record
 from appliance.keyholder.client import Keyholder
-from appliance.tables import attempt
+from appliance.tables import attempt, recording
 from appliance.transport import FolderTransport
 from storage.vault import IntegrityError, Journal
 from tests.support.intake_site import IntakeSite
+from tests.support.media import recorded
 from tests.support.site import Site
 
 
@@ -118,9 +119,50 @@ def test_what_a_log_is_not_divided_by_makes_no_lines(site: IntakeSite) -> None:
 def test_a_journal_that_is_none_is_refused(site: IntakeSite, put: Callable[[Path], None]) -> None:
     recording = site.invite()[0].recording
     put(place(site, recording, "tracks/camera.journal"))
-    assert inside(site).tracks(recording) == ["camera"]
     with pytest.raises(StrangeFileError, match=r"camera\.journal"):
-        inside(site).journal(recording, "camera")
+        inside(site).journals(recording, Limits.bytes)
+
+
+def sparse(path: Path, length: int) -> None:
+    with path.open("wb") as file:
+        file.truncate(length)
+
+
+def test_a_journal_that_is_named_like_no_track_is_none(site: IntakeSite) -> None:
+    recording = site.invite()[0].recording
+    for name in ("x0", "camera.x", "CAMERA", ""):
+        sparse(place(site, recording, f"tracks/{name}.journal"), Limits.bytes)
+    assert inside(site).journals(recording, Limits.bytes) == {}
+
+
+def test_journals_share_the_limit_of_their_recording(site: IntakeSite) -> None:
+    recording = site.invite()[0].recording
+    for name in TrackKind:
+        sparse(place(site, recording, f"tracks/{name}.journal"), Limits.bytes)
+    with pytest.raises(StrangeFileError, match="bytes of journals"):
+        inside(site).journals(recording, Limits.bytes)
+    for name in TrackKind:
+        sparse(place(site, recording, f"tracks/{name}.journal"), Limits.bytes // 3)
+    assert set(inside(site).journals(recording, Limits.bytes)) == set(TrackKind)
+
+
+def test_a_journal_that_grows_after_it_was_looked_at_is_not_read(site: IntakeSite) -> None:
+    recording = site.invite()[0].recording
+    path = place(site, recording, "tracks/camera.journal")
+    sparse(path, 1000)
+    journal = inside(site).journals(recording, 1000)["camera"]
+    assert journal.state() == {}
+    sparse(path, 1001)
+    with pytest.raises(IntegrityError, match="longer"):
+        journal.state()
+
+
+def test_intake_does_not_say_how_much_the_inside_reads(site: IntakeSite) -> None:
+    """Neither a packet by a key that intake made itself trust, nor one that the inside signed."""
+    packet, _ = site.invite(limits=Limits(bytes=2**52))
+    sparse(place(site, packet.recording, "tracks/camera.journal"), Limits.bytes + 1)
+    with pytest.raises(StrangeFileError, match=r"camera\.journal"):
+        inside(site).journals(packet.recording, Limits.bytes)
 
 
 @pytest.mark.parametrize("put", [fifo, link])
@@ -139,12 +181,12 @@ def test_strange_packets_heartbeats_and_keys_are_passed_over(
     recording = site.invite()[0].recording
     put(place(site, recording, "heartbeat.json"))
     put(site.folder.root / "packets" / str(recording) / "2.packet")
-    assert list(inside(site).packets(recording)) == [1]
+    assert list(IntakeFolder(site.folder.root).packets(recording)) == [1]
     assert inside(site).heartbeat(recording) is None
     keys = site.folder.root / "service_keys.json"
     keys.unlink()
     put(keys)
-    assert inside(site).packets(recording) == {}
+    assert IntakeFolder(site.folder.root).packets(recording) == {}
 
 
 def test_a_lock_is_not_followed_out_of_the_folder(site: IntakeSite, tmp_path: Path) -> None:
@@ -179,7 +221,7 @@ def test_nothing_of_intake_is_read_while_a_transaction_is_open(
     """What intake holds may be slow to read, and the database ends a session that waits in a transaction."""
     [made] = site_inside.invite("ming")
     site_inside.run_jobs()
-    site_inside.begun(made)
+    browser = site_inside.begun(made)
     read: list[str] = []
 
     def spy(name: str) -> None:
@@ -192,7 +234,13 @@ def test_nothing_of_intake_is_read_while_a_transaction_is_open(
 
         monkeypatch.setattr(FolderTransport, name, outside)
 
-    spy("read_records")
+    for name in ("read_records", "journals", "put_tombstone"):
+        spy(name)
     site_inside.pull()
     assert site_inside.row(attempt, made).state == AttemptState.CHECKED_IN
-    assert set(read) == {"read_records"}
+    assert browser.finish(site_inside.record(browser, list(recorded(2.0))))[0] == 200
+    site_inside.pull()
+    assert site_inside.row(attempt, made).end_proven
+    site_inside.run_jobs()
+    assert site_inside.row(recording, made).state == RecordingState.SEALED
+    assert set(read) == {"read_records", "journals", "put_tombstone"}

@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Sequence
 from urllib.parse import urlsplit
 
+from appliance.domain import Limits
 from appliance.transport import transport_of
 from storage.vault import EVENTS_MIME
 from tests.flow.desk import Desk, in_a_week
@@ -80,7 +81,8 @@ def held_at_intake(
     product: Product, recording: uuid.UUID, track: str = "camera"
 ) -> set[tuple[str, int, str]]:
     """The pieces of a track in intake's journal: epoch, number, digest in hex."""
-    epochs = transport_of(product.settings).journal(recording, track).state()
+    journal = transport_of(product.settings).journals(recording, Limits.bytes).get(track)
+    epochs = {} if journal is None else journal.state()
     return {
         (epoch, n, chunk.digest.hex()) for epoch, found in epochs.items() for n, chunk in found.chunks.items()
     }

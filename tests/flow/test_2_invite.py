@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from appliance import texts
+from appliance.intake_folder import IntakeFolder
 from appliance.tables import attempt
-from appliance.transport import transport_of
 from tests.flow import quick
 from tests.flow.desk import Desk
 from tests.flow.fixtures import QUESTIONS, Hired
@@ -37,7 +37,7 @@ def test_rows_that_cannot_be_invited_are_left_with_their_reason(hired: Hired) ->
 
 def test_the_packet_holds_what_the_page_shows_and_no_more(live: Product, hired: Hired, relay: Relay) -> None:
     recording = quick.browser_at(relay.link_to(hired.anna)).recording
-    [packet] = transport_of(live.settings).packets(recording).values()
+    [packet] = IntakeFolder(live.settings.intake_folder).packets(recording).values()
     assert [each.text for each in packet.questions] == [text for text, *_ in QUESTIONS]
     assert packet.candidate_name == "Anna Adams"
     kept = b"".join(

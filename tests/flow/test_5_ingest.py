@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 
-from appliance.domain import RecordingState
+from appliance.domain import Limits, RecordingState
 from appliance.tables import attempt, intake_record
 from appliance.transport import transport_of
 from tests.flow import processes, quick
@@ -23,7 +23,7 @@ def test_the_servers_digests_are_those_the_browser_signed(live: Product, ming: T
     epochs = json.loads(finish.body["statement"])["epochs"]
     assert {each["track"] for each in epochs} == {"camera", "screen", "events"}
     for each in epochs:
-        journal = transport_of(live.settings).journal(ming.recording, each["track"])
+        journal = transport_of(live.settings).journals(ming.recording, Limits.bytes)[each["track"]]
         chunks = journal.state()[each["epoch"]].chunks
         digests = b"".join(chunk.digest for _, chunk in sorted(chunks.items()))
         assert hashlib.sha256(digests).hexdigest() == each["digest"]
@@ -69,7 +69,7 @@ def test_a_killed_intake_loses_nothing_that_it_acknowledged(
     for piece in sent:
         assert candidate.put(epoch, piece)[0] == 201
     processes.kill(live, "intake")
-    journal = transport_of(live.settings).journal(candidate.recording, "camera")
+    journal = transport_of(live.settings).journals(candidate.recording, Limits.bytes)["camera"]
     kept = journal.state()[epoch.id].chunks
     assert {n: chunk.digest for n, chunk in kept.items()} == {
         n: hashlib.sha256(body).digest() for n, _, body in sent

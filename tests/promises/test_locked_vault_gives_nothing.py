@@ -12,7 +12,7 @@ from sqlalchemy import text
 from appliance.audit.log import Action
 from appliance.config import Settings
 from appliance.database import transaction
-from appliance.domain import AnalysisState, RecordingState
+from appliance.domain import AnalysisState, Limits, RecordingState
 from appliance.errors import VaultLockedError
 from appliance.keyholder.client import Keyholder
 from appliance.stages import analyse, replay, seal
@@ -68,7 +68,7 @@ def test_every_key_is_refused_while_locked(
 
 
 def _opening(site: Site, made: uuid.UUID) -> bytes:
-    journal = transport_of(site.settings).journal(made, "camera")
+    journal = transport_of(site.settings).journals(made, Limits.bytes)["camera"]
     return journal.opening(bytes.fromhex(next(iter(journal.state()))))
 
 

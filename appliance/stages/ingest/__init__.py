@@ -17,9 +17,18 @@ from sqlalchemy import select
 from appliance import jobs
 from appliance.config import Settings
 from appliance.database import transaction
+from appliance.domain import Limits
 from appliance.errors import AuditUnavailableError, DatabaseDownError
+from appliance.intake_state import RecordKind
 from appliance.stages.ingest.deadline import end_overdue, overdue
-from appliance.stages.ingest.records import NotYetError, Taking, last_taken, lock_attempt, pinned_keys
+from appliance.stages.ingest.records import (
+    Arrived,
+    NotYetError,
+    Taking,
+    last_taken,
+    lock_attempt,
+    pinned_keys,
+)
 from appliance.tables import attempt
 from appliance.transport import Transport, transport_of
 
@@ -88,16 +97,21 @@ def pull_recording(settings: Settings, transport: Transport, recording_id: uuid.
     Raises NotYetError after taking what it could, when a finish lists pieces that are not there yet.
     """
     with transaction("worker", settings) as tx:
-        if tx.scalar(select(attempt.c.id).where(attempt.c.id == recording_id)) is None:  # not ours
+        snapshot = tx.scalar(select(attempt.c.snapshot).where(attempt.c.id == recording_id))
+        if snapshot is None:  # not ours
             return 0
         last = last_taken(tx, recording_id)
     records = transport.read_records(recording_id, after=last)
+    arrived: Arrived = {}
+    if any(record.kind is RecordKind.FINISH for record in records):
+        journals = transport.journals(recording_id, Limits.of(snapshot).bytes)
+        arrived = {name: journal.state() for name, journal in journals.items()}
     with transaction("worker", settings) as tx:
         row = lock_attempt(tx, recording_id)
         if row is None:  # another worker is at it
             return 0
         last = last_taken(tx, recording_id)
-        taking = Taking(tx, transport, row, pinned_keys(tx, recording_id))
+        taking = Taking(tx, row, pinned_keys(tx, recording_id), arrived)
         taken, waiting = 0, False
         for record in records:
             if record.seq <= last:  # another worker was faster

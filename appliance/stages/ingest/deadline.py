@@ -52,15 +52,20 @@ def overdue(settings: Settings, looked_at: Collection[uuid.UUID] = ()) -> list[u
 def end_overdue(settings: Settings, transport: Transport, recording_id: uuid.UUID) -> bool:
     """End one attempt, unless it has ended or got a later deadline meanwhile.
 
-    What was recorded is sealed with its end not proven; an attempt without a recording is expired.
+    What was recorded is sealed with its end not proven; an attempt without a recording is expired. Its
+    journals are read before the transaction. Raises StrangeFileError for what is none.
     """
+    with transaction("worker", settings) as tx:
+        snapshot = tx.execute(select(attempt.c.snapshot).where(attempt.c.id == recording_id)).scalar_one()
+    journals = transport.journals(recording_id, Limits.of(snapshot).bytes)
+    recorded = any(journal.state() for journal in journals.values())
     with transaction("worker", settings) as tx:
         row = tx.execute(
             select(attempt.c.state, attempt.c.deadline).where(attempt.c.id == recording_id).with_for_update()
         ).one()
         if row.state not in OPEN_STATES or row.deadline >= datetime.now(UTC):
             return False
-        if any(transport.journal(recording_id, name).state() for name in transport.tracks(recording_id)):
+        if recorded:
             begin_sealing(tx, recording_id, end_proven=False, at=row.deadline)
         else:
             tx.execute(update(attempt).where(attempt.c.id == recording_id).values(state=AttemptState.EXPIRED))

@@ -24,9 +24,12 @@ from appliance.packet import from_timestamp
 from appliance.stages.ingest.deadline import begin_sealing
 from appliance.stages.ingest.shapes import RefusedRecordError, sound_body
 from appliance.tables import analysis, attempt, browser_key, consent, intake_record, outgoing_mail, recording
-from appliance.transport import Transport
+from storage.vault import EpochState
 
 logger = logging.getLogger(__name__)
+
+# Track → epoch id in hex → what its journal holds.
+Arrived = Mapping[str, Mapping[str, EpochState]]
 
 MAX_LINKS = 20  # no browser needs more; a hostile intake must not make us send mail without end
 
@@ -78,12 +81,15 @@ def pinned_keys(tx: Connection, recording_id: uuid.UUID) -> dict[int, bytes]:
 
 @dataclass
 class Taking:
-    """One recording's records being taken, under the lock of its attempt's row."""
+    """One recording's records being taken, under the lock of its attempt's row.
+
+    `arrived`: what its journals held before that lock was taken, for a finish to be compared with.
+    """
 
     tx: Connection
-    transport: Transport
     row: Row[Any]
     pins: dict[int, bytes]
+    arrived: Arrived
     state: str = ""
     events: list[tuple[log.Action, dict[str, Any]]] = field(default_factory=list)
 
@@ -263,7 +269,7 @@ class Taking:
         if self.row.recording_state != RecordingState.COLLECTING or self.state == AttemptState.FINISHED:
             return
         for listed in statement["epochs"]:
-            if not _has_arrived(self.transport, self.id, listed):
+            if not _has_arrived(self.arrived, listed):
                 raise NotYetError
         self.state = AttemptState.FINISHED
         begin_sealing(self.tx, self.id, end_proven=True, at=from_timestamp(record.at))
@@ -303,9 +309,7 @@ def _address(body: Mapping[str, Any]) -> str:
     )
 
 
-def _has_arrived(transport: Transport, recording_id: uuid.UUID, listed: Mapping[str, Any]) -> bool:
+def _has_arrived(arrived: Arrived, listed: Mapping[str, Any]) -> bool:
     """Whether the journal holds what the finish lists for one epoch: count, content and order."""
-    if listed["track"] not in transport.tracks(recording_id):
-        return False
-    known = transport.journal(recording_id, listed["track"]).state().get(listed["epoch"])
+    known = arrived.get(listed["track"], {}).get(listed["epoch"])
     return known is not None and proven(known, int(listed["chunks"]), listed["digest"])

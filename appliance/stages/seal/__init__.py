@@ -26,7 +26,7 @@ from appliance.audit import log
 from appliance.child import ChildFailedError, ChildStoppedError
 from appliance.config import Settings
 from appliance.database import transaction
-from appliance.domain import RecordingState, User
+from appliance.domain import Limits, RecordingState, User
 from appliance.drafts import Drafts, require_room
 from appliance.errors import ConflictError, FupanError
 from appliance.keyholder.client import Keyholder
@@ -94,35 +94,32 @@ def order_again(tx: Connection, user: User, recording_id: uuid.UUID) -> None:
 
 def _seal(work: jobs.Work, recording_id: uuid.UUID) -> None:
     settings = work.settings
-    keyholder, transport = Keyholder(settings), transport_of(settings)
-    row, event_id = _begin(settings, keyholder, transport, recording_id)
+    row = _to_be_sealed(settings, recording_id)
     if row is None:
         return
+    keyholder, transport, limits = Keyholder(settings), transport_of(settings), Limits.of(row.snapshot)
+    keyholder.require_unlocked()
+    require_room(settings, journal_bytes(transport.journals(recording_id, limits.bytes)))
+    event_id = _begin(settings, recording_id)
     # The year of the invitation: a repeat after New Year must name the same department-and-year key.
     parent = keyholder.create_recording_key(
         recording_id, row.department_id, row.created_at.astimezone(UTC).year, event_id
     )
     _put_tombstone(keyholder, transport, recording_id)
-    states = journal_states(transport, recording_id)
-    epochs = read_epochs(
-        keyholder, transport, recording_id, event_id, states, row.snapshot["limits"]["epochs"]
-    )
+    journals = transport.journals(recording_id, limits.bytes)
+    states = journal_states(journals)
+    epochs = read_epochs(keyholder, journals, recording_id, event_id, states, limits.epochs)
     vault = Vault(settings.vault_folder)
     with Drafts(vault, keyholder, recording_id, event_id, PURPOSE, outputs(epochs)) as drafts:
-        result = remux(work, transport, recording_id, epochs, drafts, LONGEST / 2)
-        if journal_states(transport, recording_id) != states:
+        result = remux(work, journals, epochs, drafts, LONGEST / 2)
+        if journal_states(transport.journals(recording_id, limits.bytes)) != states:
             raise ChangedError
         sizes = commit(drafts, result)
     note_sealed(settings, row, parent, epochs, result, sizes)
 
 
-def _begin(
-    settings: Settings, keyholder: Keyholder, transport: Transport, recording_id: uuid.UUID
-) -> tuple[Row[Any] | None, uuid.UUID]:
-    """The recording and the event that lets keys be used for it; no row when there is nothing to seal.
-
-    Raises VaultFull where the disk has less room than the sealed tracks will take, VaultLockedError.
-    """
+def _to_be_sealed(settings: Settings, recording_id: uuid.UUID) -> Row[Any] | None:
+    """The recording; None when there is nothing to seal any more."""
     with transaction("worker", settings) as tx:
         row = tx.execute(
             select(
@@ -136,17 +133,19 @@ def _begin(
             .join(position, position.c.id == attempt.c.position_id)
             .where(recording.c.id == recording_id)
         ).one()
-        if row.state != RecordingState.SEALING:
-            return None, recording_id
-        keyholder.require_unlocked()
-        require_room(settings, journal_bytes(transport, recording_id))
+    return row if row.state == RecordingState.SEALING else None
+
+
+def _begin(settings: Settings, recording_id: uuid.UUID) -> uuid.UUID:
+    """Write that the seal begins; the event lets keys be used for it."""
+    with transaction("worker", settings) as tx:
         jobs.forget_failed(tx, "seal", recording=str(recording_id))
         tx.execute(update(recording).where(recording.c.id == recording_id).values(problem=None))
         details = log.key_use(recording_id, PURPOSE, "worker", datetime.now(UTC) + LONGEST)
         event = log.append(
             tx, log.Action.SEAL_RUN, log.Actor.unit("worker"), "recording", recording_id, details=details
         )
-    return row, event.id
+    return event.id
 
 
 def _put_tombstone(keyholder: Keyholder, transport: Transport, recording_id: uuid.UUID) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -13,12 +14,12 @@ from appliance.domain import TrackKind
 from appliance.drafts import Drafts, to_text
 from appliance.durable import open_plain
 from appliance.keyholder.client import Keyholder
-from appliance.transport import Transport
-from storage.vault import BadOpening, EpochState, IntegrityError, NotFound, parse_opening
+from storage.vault import BadOpening, EpochState, IntegrityError, Journal, NotFound, parse_opening
 
 PURPOSE = "seal"
 MEDIA = (TrackKind.CAMERA, TrackKind.SCREEN)
 
+Journals = Mapping[str, Journal]
 TrackStates = dict[str, dict[str, EpochState]]
 
 
@@ -34,21 +35,19 @@ class Epoch:
     problem: str = ""
 
 
-def journal_states(transport: Transport, recording_id: uuid.UUID) -> TrackStates:
+def journal_states(journals: Journals) -> TrackStates:
     """What every journal of a recording holds."""
-    return {name: transport.journal(recording_id, name).state() for name in transport.tracks(recording_id)}
+    return {name: journal.state() for name, journal in journals.items()}
 
 
-def journal_bytes(transport: Transport, recording_id: uuid.UUID) -> int:
+def journal_bytes(journals: Journals) -> int:
     """The size of every journal of a recording, and so about that of its sealed tracks."""
-    return sum(
-        transport.journal(recording_id, name).path.stat().st_size for name in transport.tracks(recording_id)
-    )
+    return sum(journal.path.lstat().st_size for journal in journals.values())
 
 
 def read_epochs(
     keyholder: Keyholder,
-    transport: Transport,
+    journals: Journals,
     recording_id: uuid.UUID,
     event_id: uuid.UUID,
     states: TrackStates,
@@ -56,12 +55,11 @@ def read_epochs(
 ) -> list[Epoch]:
     """Every epoch with its key, or with the reason why it has none; those beyond `limit` get none."""
     found = []
-    for name in sorted(set(states) & set(TrackKind)):
-        journal = transport.journal(recording_id, name)
-        for epoch_id in states[name]:
+    for name, state in sorted(states.items()):
+        for epoch_id in state:
             epoch = Epoch(name, epoch_id)
             try:
-                opening = parse_opening(journal.opening(bytes.fromhex(epoch_id)))
+                opening = parse_opening(journals[name].opening(bytes.fromhex(epoch_id)))
                 epoch.opening, epoch.day_key_id = opening.raw, opening.day_key_id
                 if opening.track != name:
                     epoch.problem = "foreign"
@@ -89,24 +87,22 @@ def outputs(epochs: list[Epoch]) -> list[tuple[str, str]]:
 
 def remux(
     work: jobs.Work,
-    transport: Transport,
-    recording_id: uuid.UUID,
+    journals: Journals,
     epochs: list[Epoch],
     drafts: Drafts,
     longest: timedelta,
 ) -> dict[str, Any]:
     """Let the child decrypt, put together and encrypt; nothing of it is in the clear here."""
     with contextlib.ExitStack() as stack:
-        journals = {}
+        descriptors = {}
         for name in {epoch.track for epoch in epochs}:
-            journal = transport.journal(recording_id, name)
-            file = stack.enter_context(open_plain(journal.path, journal.max_bytes))
-            journals[name] = file.fileno()
+            file = stack.enter_context(open_plain(journals[name].path, journals[name].max_bytes))
+            descriptors[name] = file.fileno()
 
         def listed(name: str) -> list[dict[str, Any]]:
             return [
                 {
-                    "journal_fd": journals[name],
+                    "journal_fd": descriptors[name],
                     "opening": to_text(epoch.opening),
                     "key": to_text(epoch.key) if epoch.key else None,
                 }
@@ -127,7 +123,7 @@ def remux(
         }
         return child.run(
             request,
-            [*journals.values(), *drafts.descriptors],
+            [*descriptors.values(), *drafts.descriptors],
             memory_bytes=work.settings.analysis_memory_bytes,
             timeout=longest.total_seconds(),
             stopping=work.stopping,

@@ -18,7 +18,7 @@ from sqlalchemy import update
 from appliance import consents
 from appliance.audit.log import Action
 from appliance.database import transaction
-from appliance.domain import AttemptState, ConsentPurpose
+from appliance.domain import AttemptState, ConsentPurpose, Limits
 from appliance.errors import DatabaseDownError
 from appliance.packet import canonical
 from appliance.stages import ingest
@@ -198,6 +198,35 @@ def test_who_is_in_grace_keeps_nobody_waiting_who_never_began(
     let_pass(site, 1, nor_did)
     assert expire(site) == 2
     assert site.row(attempt, began).state == AttemptState.CHECKED_IN
+
+
+@pytest.mark.parametrize(
+    ("names", "length", "state"),
+    [
+        ([f"x{n}" for n in range(8)], Limits.bytes, AttemptState.EXPIRED),
+        (["camera", "events", "screen"], Limits.bytes, AttemptState.CHECKED_IN),
+        (["camera"], Limits.bytes + 1, AttemptState.CHECKED_IN),
+        (["camera"], Limits.bytes, AttemptState.EXPIRED),
+    ],
+)
+def test_an_attempts_strange_journals_keep_no_other_from_ending(
+    site: Site, made: uuid.UUID, names: list[str], length: int, state: str
+) -> None:
+    [other] = site.invite("hong")
+    site.run_jobs()
+    for each in (made, other):
+        site.begun(each)
+    site.pull()
+    folder = log_of(site, made).with_name("tracks")
+    folder.mkdir()
+    for name in names:
+        with (folder / f"{name}.journal").open("wb") as file:
+            file.truncate(length)
+    let_pass(site, 99, made)
+    let_pass(site, 98, other)
+    expire(site)
+    assert site.row(attempt, other).state == AttemptState.EXPIRED
+    assert site.row(attempt, made).state == state
 
 
 # --- bodies that nobody could show -------------------------------------------------------------------------

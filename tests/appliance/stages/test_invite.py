@@ -12,10 +12,10 @@ from appliance.audit.log import Action
 from appliance.database import transaction
 from appliance.domain import AttemptState, Role
 from appliance.errors import ConflictError, InvalidInputError, NotFoundError
+from appliance.intake_folder import IntakeFolder
 from appliance.packet import secret_digest
 from appliance.stages import invite, position
 from appliance.tables import attempt, candidate, outgoing_mail
-from appliance.transport import transport_of
 from tests.support import factory
 from tests.support.site import Site
 
@@ -28,7 +28,7 @@ def test_a_hundred_people_get_attempts_packets_and_mails_of_their_own(site: Site
     site.run_jobs()
     assert len(set(made)) == 100
     assert len({mail["To"] for mail in site.mails()}) == 100
-    packets = [transport_of(site.settings).packets(attempt_id)[1] for attempt_id in made]
+    packets = [IntakeFolder(site.settings.intake_folder).packets(attempt_id)[1] for attempt_id in made]
     assert len({packet.secret_sha256 for packet in packets}) == 100
     assert {row.state for row in site.rows(outgoing_mail)} == {"sent"}
     assert site.actions("attempt", made[0]) == [Action.INVITE_CREATE, Action.INVITE_SEND]
@@ -37,7 +37,7 @@ def test_a_hundred_people_get_attempts_packets_and_mails_of_their_own(site: Site
 def test_a_packet_says_what_the_page_shows_and_no_more(site: Site) -> None:
     [made] = site.invite("ming")
     site.run_jobs()
-    packet = transport_of(site.settings).packets(made)[1]
+    packet = IntakeFolder(site.settings.intake_folder).packets(made)[1]
     assert packet.secret_sha256 == secret_digest(site.link_secret(made))
     assert [question.ordinal for question in packet.questions] == [1, 2]
     stated = json.dumps(packet.statement(), ensure_ascii=False)
@@ -65,7 +65,7 @@ def test_inviting_works_while_the_vault_is_locked(site: Site) -> None:
     site.keyholder.lock()
     [made] = site.invite("ming")
     site.run_jobs()
-    assert 1 in transport_of(site.settings).packets(made)
+    assert 1 in IntakeFolder(site.settings.intake_folder).packets(made)
 
 
 def test_a_fresh_link_is_a_new_generation_and_may_move_the_deadline(site: Site) -> None:
@@ -77,7 +77,7 @@ def test_a_fresh_link_is_a_new_generation_and_may_move_the_deadline(site: Site) 
         invite.invite_again(tx, site.recruiter, made, later)
     site.run_jobs()
     assert site.link_secret(made) != first
-    packets = transport_of(site.settings).packets(made)
+    packets = IntakeFolder(site.settings.intake_folder).packets(made)
     assert sorted(packets) == [1, 2]
     assert abs(packets[2].deadline - later) < dt.timedelta(seconds=1)
     assert site.row(attempt, made).generation == 2

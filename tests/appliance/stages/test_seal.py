@@ -19,7 +19,7 @@ from appliance import child, drafts, jobs
 from appliance.audit.log import Action
 from appliance.child import ChildFailedError
 from appliance.database import transaction
-from appliance.domain import AnalysisState, RecordingState, Role
+from appliance.domain import AnalysisState, Limits, RecordingState, Role
 from appliance.errors import ConflictError, NotFoundError
 from appliance.jobs import Work
 from appliance.keyholder.client import Keyholder
@@ -101,7 +101,7 @@ def test_from_sealing_on_intake_takes_nothing_more(site: Site) -> None:
     made = site.sealed(list(recorded()))
     late = site.last_browser.epoch()
     assert site.last_browser.put(late, late.chunk(b"late"))[0] == 410
-    assert transport_of(site.settings).journal(made, "camera").state().get(late.id) is None
+    assert transport_of(site.settings).journals(made, Limits.bytes)["camera"].state().get(late.id) is None
 
 
 def test_an_epoch_that_does_not_open_is_a_named_gap(site: Site, browser: Candidate) -> None:
@@ -129,7 +129,7 @@ def test_a_forged_epoch_in_the_journal_is_a_gap_and_not_part_of_the_recording(
     good = site.record(browser, list(recorded()))
     honest, browser.key = browser.key, new_browser_key()
     forged = browser.epoch()
-    journal = transport_of(site.settings).journal(browser.recording, "camera")
+    journal = transport_of(site.settings).journals(browser.recording, Limits.bytes)["camera"]
     for chunk in recorded(2.0):
         number, flag, body = forged.chunk(chunk)
         opening = forged.writer.opening
@@ -335,7 +335,7 @@ def test_a_chunk_that_slips_in_while_sealing_makes_it_start_over(
 ) -> None:
     made = site.finished(list(recorded()))
     real: Callable[..., dict[str, Any]] = child.run
-    journal = transport_of(site.settings).journal(made, "camera")
+    journal = transport_of(site.settings).journals(made, Limits.bytes)["camera"]
 
     def slip(*arguments: Any, **more: Any) -> dict[str, Any]:
         late = site.last_browser.epoch()
@@ -357,13 +357,13 @@ def test_a_chunk_that_slips_in_while_sealing_makes_it_start_over(
 def test_openings_beyond_the_packets_limit_get_no_key(site: Site, browser: Candidate) -> None:
     site.record(browser, list(recorded(2.0)))
     site.record(browser, list(recorded(2.0)))
-    transport = transport_of(site.settings)
+    journals = transport_of(site.settings).journals(browser.recording, Limits.bytes)
     site.pull()
     factory.set_state(site.settings, browser.recording, "sealing")
     event = factory.worker_event(site.settings, browser.recording, "seal")
-    states = journal_states(transport, browser.recording)
+    states = journal_states(journals)
     Keyholder(site.settings).create_recording_key(browser.recording, site.department, 2026, event.id)
-    found = read_epochs(Keyholder(site.settings), transport, browser.recording, event.id, states, 1)
+    found = read_epochs(Keyholder(site.settings), journals, browser.recording, event.id, states, 1)
     assert [bool(epoch.key) for epoch in found] == [True, False]
     assert found[1].problem == "limit"
 
