@@ -5,11 +5,20 @@ from __future__ import annotations
 from playwright.sync_api import Page
 
 from appliance.intake_state import RecordKind
-from appliance.packet import Packet
+from appliance.packet import Packet, link
 from tests.support import room
-from tests.support.intake_site import IntakeSite
+from tests.support.intake_site import QUESTIONS, IntakeSite
 from tests.support.recorded import all_saved, arrived, opened
-from tests.support.room import answer_and_finish, at, pass_check, start_recording, until
+from tests.support.room import (
+    Server,
+    advance,
+    answer_and_finish,
+    at,
+    go_to_rules,
+    pass_check,
+    start_recording,
+    until,
+)
 
 pytestmark = room.NEEDS_BROWSER
 
@@ -62,4 +71,34 @@ def test_the_tab_that_records_sends_its_pieces_itself_and_finishes_beside_an_old
     all_saved(newer)
     answer_and_finish(newer)
     assert site.folder.state(packet.recording).finished
+    assert len(opened(site, packet)["camera"]) == 1
+
+
+def test_agreeing_in_a_tab_while_another_one_finishes_leads_to_the_receipt(
+    page: Page, site: IntakeSite, server: Server
+) -> None:
+    packet, secret = site.invite(questions=QUESTIONS[:1])
+    address = link(server.url, packet.recording, secret)
+    one, two = page, page.context.new_page()
+    one.bring_to_front()
+    go_to_rules(one, address)
+    two.bring_to_front()
+    two.goto(address.split("#")[0])
+    pass_check(two)
+    two.check("#tick-record")
+    one.bring_to_front()
+    start_recording(one)
+    until(one, lambda: arrived(site, packet) >= 1)
+    server.stop()
+    while one.evaluate(room.RECORDING):
+        advance(one)
+    at(one, "finishing")
+    two.bring_to_front()
+    two.click("#agree")
+    at(two, "finishing")
+    server.start()
+    for tab in (one, two):
+        at(tab, "done", 40000)
+    kinds = [record.kind for record in site.folder.records(packet.recording)]
+    assert kinds.count(RecordKind.CONSENT) == 1
     assert len(opened(site, packet)["camera"]) == 1

@@ -258,7 +258,7 @@ async function reopen(state, release) {
   await record(state, true, release);
 }
 
-/** Takes the attempt for this tab; null, and a screen that says so, when another tab has it. */
+/** Takes the attempt for this tab; null, and the screen that is due, when another tab has it or has ended it. */
 async function hold() {
   const release = await new Promise((resolve) => {
     navigator.locks.request(`fupan-record-${setup.recording}`, { ifAvailable: true }, (lock) => {
@@ -273,8 +273,14 @@ async function hold() {
     stopMedia();
     // By then the other tab may have gone on, even to the end.
     problem("other_tab", () => attemptStep(async () => goOn(await room.store.attempt(setup.recording))));
+    return null;
   }
-  return release;
+  const kept = await room.store.attempt(setup.recording);
+  if (!kept.finishing) return release;
+  release();
+  stopMedia();
+  await attemptStep(() => goOn(kept));
+  return null;
 }
 
 function stopMedia() {
