@@ -144,7 +144,8 @@ export class Store {
     return provable(await this.db.getAll("digests", range), tracks);
   }
 
-  /** After the receipt: only the browser key and the token stay, so that consent can be withdrawn. */
+  /** After the receipt: the attempt stays, so that consent can be withdrawn, and so does what was set aside, still
+   * encrypted: the candidate has been told that this browser keeps it. */
   async forget(recording) {
     const transaction = this.db.transaction(["chunks", "digests", "epochs"], "readwrite");
     const range = IDBKeyRange.bound([recording], [recording, []]);
