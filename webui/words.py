@@ -9,6 +9,10 @@ from flask_babel import pgettext
 
 from appliance.domain import AnalysisState, AttemptState, RecordingState, Role
 
+# How reasons on the log begin that go on with a name which stays as it is.
+NO_PERMISSION = "role does not hold "
+NO_RECORD = "record:"
+
 
 def attempt_state(state: str) -> tuple[str, str]:
     """Label and chip of an attempt's state."""
@@ -106,10 +110,12 @@ def gap(reason: str) -> str:
 
 def reason(code: str | None) -> str:
     """Why something failed, was refused or ended; a code that is not listed stays as it is."""
-    return {
-        **_reasons_of_work(),
-        **_reasons_of_people(),
-    }.get(code or "", code or "")
+    code = code or ""
+    if code.startswith(NO_PERMISSION):
+        return _("the role does not hold “%(permission)s”", permission=code.removeprefix(NO_PERMISSION))
+    if code.startswith(NO_RECORD):
+        return _("a record of kind “%(kind)s” was not accepted", kind=code.removeprefix(NO_RECORD))
+    return {**_reasons_of_work(), **_reasons_of_people()}.get(code, code)
 
 
 def waiting(code: str | None) -> str:
@@ -152,6 +158,9 @@ def _reasons_of_work() -> dict[str, str]:
         "segment": _("a stored file is damaged"),
         "missing": _("a stored file is missing"),
         "key": _("the key does not fit"),
+        "key_refused": _("the key was refused"),
+        "damaged": _("a stored file is damaged"),
+        "configuration": _("a setting is wrong"),
     }
 
 
@@ -193,7 +202,13 @@ def object_type(name: str) -> str:
         "position": _("Position"),
         "recording": _("Recording"),
         "session": _("Session"),
+        "vault": _("Vault"),
     }.get(name, name)
+
+
+def address(text: str) -> str:
+    """Where a request came from: a network address stays as it is."""
+    return {"command line": _("command line")}.get(text, text)
 
 
 def actor_kind(name: str) -> str:
@@ -274,6 +289,7 @@ def for_templates() -> dict[str, Any]:
         "waiting_word": waiting,
         "outcome_word": outcome,
         "object_word": object_type,
+        "address_word": address,
         "actor_word": actor_kind,
         "chain_problem": chain_problem,
     }

@@ -11,7 +11,7 @@ from appliance.errors import AuditUnavailableError
 from appliance.people import sessions
 from appliance.people.access import OutOfScopeError
 from appliance.people.roles import Permission
-from webui import errors
+from webui import errors, words
 from webui.auth import current_user
 
 
@@ -55,7 +55,7 @@ class Identity:
             log.Actor.of(user),
             "page",
             request.endpoint or "",
-            f"role does not hold {permission.value}",
+            f"{words.NO_PERMISSION}{permission.value}",
             settings=self.settings,
         )
 

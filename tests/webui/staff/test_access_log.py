@@ -14,6 +14,7 @@ from sqlalchemy import create_engine, text
 from appliance.audit import log
 from appliance.database import transaction
 from appliance.domain import Role
+from appliance.embedded.people import ADDRESS as TERMINAL
 from appliance.reading import access_log
 from tests.support.desk import Desk, post
 
@@ -58,6 +59,43 @@ def test_facets_narrow_the_list_and_the_chart_is_also_a_table(desk: Desk) -> Non
     assert "No entry fits this filter" in auditor.get("/audit?since=2001-01-01&until=2001-01-02").text
     assert auditor.get("/audit?since=soon&page=-3&actor=%F0%9F%8D%8B").status_code == 200
     assert auditor.get("/audit?action=%00").status_code == 400
+
+
+def cells(page: str, column: str) -> list[str]:
+    """What one column of the list says, tags left out."""
+    found = re.findall(rf'<td data-label="{column}"[^>]*>(.*?)</td>', page, re.DOTALL)
+    return [" ".join(re.sub(r"<[^>]+>", " ", cell).split()) for cell in found]
+
+
+@pytest.mark.parametrize(
+    ("lang", "columns", "said"),
+    [
+        (
+            "en",
+            ("Object", "From address"),
+            ("Vault ", "command line", "the role does not hold “position:read”"),
+        ),
+        ("zh", ("对象", "来源地址"), ("保险库 ", "命令行", "该角色没有“position:read”权限")),
+    ],
+)
+def test_every_column_of_the_list_is_in_the_language_of_the_page(
+    desk: Desk, lang: str, columns: tuple[str, str], said: tuple[str, str, str]
+) -> None:
+    auditor = desk.client(Role.AUDITOR, lang)
+    assert auditor.get("/positions").status_code == 404
+    with transaction("staff", desk.settings) as tx:
+        actor = log.Actor("unit", "cli", name="root", address=TERMINAL)
+        log.append(tx, log.Action.VAULT_LOCK, actor, "vault", desk.department)
+    page = auditor.get("/audit").text
+    kind, address, refused = said
+    about = cells(page, columns[0])
+    assert about[0] == f"{kind}{str(desk.department)[:13]}"
+    assert about[1].endswith(" positions.index")
+    assert cells(page, columns[1])[:2] == [address, "127.0.0.1"]
+    assert refused in page
+    newest = int(re.search(r'id="head-number">(\d+)<', page)[1])
+    assert kind in auditor.get(f"/audit/events/{newest}").text
+    assert refused in auditor.get(f"/audit/events/{newest - 1}").text
 
 
 def test_the_state_of_the_chain_is_on_top_of_every_page(desk: Desk) -> None:
