@@ -231,9 +231,20 @@ def chain_problem(problem: str, entry: int) -> str:
     }.get(problem, problem)
 
 
-def action(action: str) -> str:
-    """An action in words; unknown ones stay as they are written."""
-    return actions().get(action, action)
+def action(action: str, outcome: str = "ok") -> str:
+    """An action in words, by its outcome; unknown ones stay as they are written."""
+    told = actions().get(action, action)
+    return told if outcome == "ok" else actions_undone().get(action, told)
+
+
+def actions_undone() -> dict[str, str]:
+    """Those of the actions that may fail or be refused, told as what was not done."""
+    return {
+        "vault:lock": _("locking the vault failed"),
+        "vault:unlock": _("unlocking the vault failed"),
+        "session:sign-in": _("sign-in refused"),
+        "account:change": _("account not changed"),
+    }
 
 
 def actions() -> dict[str, str]:

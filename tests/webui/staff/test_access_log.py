@@ -98,6 +98,18 @@ def test_every_column_of_the_list_is_in_the_language_of_the_page(
     assert refused in auditor.get(f"/audit/events/{newest - 1}").text
 
 
+@pytest.mark.parametrize(
+    ("lang", "column", "said"), [("en", "Action", "sign-in refused"), ("zh", "操作", "登录未成功")]
+)
+def test_a_failed_sign_in_is_not_told_as_done(desk: Desk, lang: str, column: str, said: str) -> None:
+    assert post(desk.client(), "/sign-in", data={"username": "head", "password": "wrong"}).status_code == 401
+    auditor = desk.client(Role.AUDITOR, lang)
+    page = auditor.get("/audit?outcome=failed").text
+    assert cells(page, column) == [f"session:sign-in {said}"]
+    number = re.search(r'href="/audit/events/(\d+)"', page)[1]
+    assert f"session:sign-in</span> {said}" in auditor.get(f"/audit/events/{number}").text
+
+
 def test_the_state_of_the_chain_is_on_top_of_every_page(desk: Desk) -> None:
     entries(desk, 5)
     auditor = desk.client(Role.AUDITOR)

@@ -24,3 +24,15 @@ def test_every_action_that_the_code_writes_has_words_and_no_other(desk: Desk) ->
     for lang in ("en", "zh_Hans_CN"):
         with desk.app.test_request_context(f"/?lang={lang[:2]}"):
             assert set(words.actions()) == written
+
+
+def test_what_was_not_done_is_told_in_other_words_than_what_was(desk: Desk) -> None:
+    """`seal:fail`, `analyse:fail` and `access:denied` are written for nothing but failures."""
+    with desk.app.test_request_context("/?lang=en"):
+        undone = words.actions_undone()
+        assert set(undone) < set(words.actions())
+        for action, done in words.actions().items():
+            assert words.action(action) == words.action(action, "ok") == done
+            for outcome in ("failed", "denied"):
+                assert words.action(action, outcome) == undone.get(action, done)
+        assert all(undone[action] != words.action(action) for action in undone)
