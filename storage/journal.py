@@ -7,6 +7,7 @@ has returned. Several processes and threads may use one journal: each call takes
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
 import threading
@@ -26,11 +27,16 @@ from storage.journal_format import (
     Record,
     parse_record,
 )
+from storage.opening import MAX_OPENING_BYTES
 
 _SEARCH_BYTES = 1 << 20
 # Records at the end whose payload is proven when a journal is first read. A writer leaves at most one record
 # that a power cut can tear, so more than one takes several writers killed in a row, each before its fsync.
 _PROVEN_AT_END = 8
+# A journal is read into memory, whoever wrote it. An interview of an hour leaves some thousand records.
+MAX_RECORDS = 1 << 20
+# Behind damage: places that look like a record and are none. Ciphertext has one in four thousand million.
+_MISLEADING = 4096
 
 
 class ChunkState(NamedTuple):
@@ -73,6 +79,7 @@ class Index:
     epochs: dict[bytes, _Epoch] = field(default_factory=dict)
     damaged: list[tuple[int, int]] = field(default_factory=list)
     end: int = 0
+    records: int = 0
     torn: bool = False
 
     def add(self, record: Record, offset: int) -> None:
@@ -86,6 +93,7 @@ class Index:
             epoch.highest = max(epoch.highest, record.n)
             if record.flag and epoch.end is None:
                 epoch.end = record.n
+        self.records += 1
         self.end = max(self.end, offset + record.total_bytes)
 
 
@@ -93,15 +101,17 @@ def read_index(fd: int, index: Index | None = None) -> Index:
     """Read the records after `index.end` to the end of the file; a torn tail stays outside.
 
     Only headers are read, and the payloads of openings; on a first reading, or behind a torn tail, also those
-    of the last records, which a power cut may have torn. `storage.check` reads everything.
+    of the last records, which a power cut may have torn. `storage.check` reads everything. A file that was
+    made to be read for ever ends where that shows: after MAX_RECORDS, or too much that only looks like one.
     """
     index = Index() if index is None else index
     suspicious, size = index.end == 0 or index.torn, os.fstat(fd).st_size
-    found, damaged, offset = [], [], index.end
-    while offset < size:
+    offset, search = index.end, _Search(fd, size)
+    found, damaged = [], []
+    while offset < size and index.records + len(found) < MAX_RECORDS:
         record = record_at(fd, offset, size)
         if record is None or (record.type == OPENING and not _opening_proves(fd, record, offset)):
-            following = _next_record(fd, offset + 1, size)
+            following = search.next_record(offset + 1)
             if following is None:
                 break
             damaged.append((offset, following))
@@ -151,17 +161,36 @@ def proves(fd: int, index: Index, record: Record, payload: bytes) -> bool:
     return digest.digest() == record.digest
 
 
-def _next_record(fd: int, offset: int, size: int) -> int | None:
-    """Where the next record starts after damage, or None: then it is a torn tail."""
-    while offset < size:
-        window = os.pread(fd, _SEARCH_BYTES, offset)
-        at = window.find(MAGIC)
-        while at >= 0:
-            if record_at(fd, offset + at, size) is not None:
-                return offset + at
-            at = window.find(MAGIC, at + 1)
-        offset += max(1, len(window) - len(MAGIC) + 1)
-    return None
+class _Search:
+    """Looks for the next record behind damage."""
+
+    def __init__(self, fd: int, size: int) -> None:
+        self._fd, self._size = fd, size
+        self._misleading = _MISLEADING
+
+    def next_record(self, offset: int) -> int | None:
+        """Where it starts, or None: then what follows is a torn tail."""
+        while (offset := self._next_data(offset)) < self._size:
+            window = os.pread(self._fd, _SEARCH_BYTES, offset)
+            at = window.find(MAGIC)
+            while at >= 0:
+                self._misleading -= 1
+                if self._misleading < 0:
+                    return None
+                if record_at(self._fd, offset + at, self._size) is not None:
+                    return offset + at
+                at = window.find(MAGIC, at + 1)
+            offset += max(1, len(window) - len(MAGIC) + 1)
+        return None
+
+    def _next_data(self, offset: int) -> int:
+        """Past what was never written: the holes of a sparse file hold no record and are slow to read."""
+        try:
+            return os.lseek(self._fd, offset, os.SEEK_DATA)
+        except OSError as error:
+            if error.errno != errno.ENXIO:
+                raise
+            return self._size
 
 
 class Journal:
@@ -186,8 +215,8 @@ class Journal:
         """
         if not (0 <= n < 1 << 32 and flag in (0, 1) and len(epoch) == 16 and len(digest) == 32):
             raise ValueError("not a chunk of an epoch")
-        if not 0 < len(ciphertext) <= MAX_PAYLOAD_BYTES or not 0 < len(opening) <= MAX_PAYLOAD_BYTES:
-            raise ValueError("no payload, or over 64 MiB")
+        if not 0 < len(ciphertext) <= MAX_PAYLOAD_BYTES or not 0 < len(opening) <= MAX_OPENING_BYTES:
+            raise ValueError("no payload, or too long")
         with self._mutex, disk.locked_file(self.path, create=True, exclusive=True) as fd:
             self._refresh(fd)
             known = self._index.epochs.get(epoch, _Epoch())
@@ -279,6 +308,8 @@ class Journal:
         total = sum(record.total_bytes for record, _ in records)
         if start + total > self.max_bytes:
             raise VaultFull("limit", f"{self.max_bytes} bytes")
+        if self._index.records + len(records) > MAX_RECORDS:
+            raise VaultFull("limit", f"{MAX_RECORDS} records")
         pieces = [piece for record, payload in records for piece in (record.encode(), payload)]
         try:
             if os.fstat(fd).st_size > start:

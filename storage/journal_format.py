@@ -10,6 +10,8 @@ import struct
 import zlib
 from dataclasses import dataclass
 
+from storage.opening import MAX_OPENING_BYTES
+
 MAGIC = b"FPJ1"
 OPENING, CHUNK = 1, 2
 _CLEAR = struct.Struct(">4sBBHII16s32s")
@@ -47,6 +49,7 @@ def parse_record(data: bytes) -> Record | None:
     if struct.pack(">I", zlib.crc32(clear)) != data[_CLEAR.size : HEADER_BYTES]:
         return None
     _, kind, flag, reserved, n, length, epoch, digest = _CLEAR.unpack(clear)
-    if kind not in (OPENING, CHUNK) or flag > 1 or reserved or length > MAX_PAYLOAD_BYTES:
+    longest = MAX_OPENING_BYTES if kind == OPENING else MAX_PAYLOAD_BYTES
+    if kind not in (OPENING, CHUNK) or flag > 1 or reserved or length > longest:
         return None
     return Record(kind, flag, n, length, epoch, digest)

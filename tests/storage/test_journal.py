@@ -11,10 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from storage import journal as journals
 from storage.check import check_journal
 from storage.errors import IntegrityError, JournalConflict, NotFound, VaultFull
 from storage.journal import Journal
-from storage.journal_format import HEADER_BYTES
+from storage.journal_format import HEADER_BYTES, OPENING, Record
+from storage.opening import MAX_OPENING_BYTES
 from tests.storage import builders
 from tests.storage.builders import Epoch, journal_of, put
 
@@ -115,6 +117,70 @@ def test_damage_in_the_middle_costs_what_it_hit_and_nothing_behind_it(tmp_path: 
     assert [finding.kind for finding in check_journal(path)] == ["record"]
     assert put(journal, made, made.bodies[1]) == "created"
     assert len(kept(Journal(path))) == 7
+
+
+def test_a_record_behind_a_hole_is_found_and_the_hole_is_not_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, path = _EPOCHS[0], tmp_path / "camera.journal"
+    journal_of(path, made)
+    whole = path.read_bytes()
+    record = whole.index(made.bodies[1].ciphertext) - HEADER_BYTES
+    with path.open("r+b") as file:
+        file.truncate(record)
+        file.seek(record + 4 * 1024**4)
+        file.write(whole[record:])
+        file.truncate(record + 7 * 1024**4)
+    read: list[int] = []
+    pread = os.pread
+
+    def counting(fd: int, length: int, offset: int) -> bytes:
+        piece = pread(fd, length, offset)
+        read.append(len(piece))
+        assert sum(read) < 64 * 1024**2, "a hole is being read"
+        return piece
+
+    monkeypatch.setattr(os, "pread", counting)
+    assert len(kept(Journal(path))) == 7
+
+
+def opening_header(length: int) -> bytes:
+    return Record(OPENING, 0, 0, length, bytes(16), bytes(32)).encode()
+
+
+@pytest.mark.parametrize("misleading", [b"FPJ1", opening_header(1000), opening_header(MAX_OPENING_BYTES + 1)])
+def test_what_is_made_to_be_searched_for_ever_ends_the_journal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, misleading: bytes
+) -> None:
+    """A run of what looks like records and is none: behind damage no more than some thousand are tried."""
+    made, path = _EPOCHS[0], tmp_path / "camera.journal"
+    journal_of(path, made)
+    with path.open("ab") as file:
+        file.write(misleading * 20_000)
+    tried: list[int] = []
+    original = journals.record_at
+
+    def counting(fd: int, offset: int, size: int) -> Record | None:
+        tried.append(offset)
+        return original(fd, offset, size)
+
+    monkeypatch.setattr(journals, "record_at", counting)
+    assert len(kept(Journal(path))) == 7
+    assert len(tried) < 10_000
+
+
+def test_a_journal_holds_no_more_records_than_one_can_keep_in_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, path = _EPOCHS[0], tmp_path / "camera.journal"
+    journal_of(path, made)  # two openings, six chunks and the end
+    monkeypatch.setattr(journals, "MAX_RECORDS", 9)
+    journal = Journal(path)
+    assert len(kept(journal)) == 7
+    with pytest.raises(VaultFull, match="limit"):
+        put(journal, _EPOCHS[1], _EPOCHS[1].bodies[0])
+    monkeypatch.setattr(journals, "MAX_RECORDS", 8)
+    assert len(kept(Journal(path))) == 6
 
 
 def test_damage_to_an_opening_costs_no_chunk(tmp_path: Path) -> None:
