@@ -60,7 +60,7 @@ class SeekingReader(Seeking):
 
     def read(self, size: int | None = -1) -> bytes:
         """The next bytes, all of them for -1; b"" at the end."""
-        raise NotImplementedError
+        raise io.UnsupportedOperation("read")
 
     def readinto(self, buffer: Any) -> int:  # Any: typeshed's WriteableBuffer is not importable at run time
         """Read into a buffer; returns the count of bytes."""

@@ -102,8 +102,8 @@ def test_the_real_child_tells_whether_files_are_hidden_from_it() -> None:
         (SAY + "say(result={}); sys.exit(1)", "crash"),
         ("print('x' * (1 << 25))", "output"),
         ("x = bytearray(2 << 30)", "memory"),
-        ("import time; time.sleep(60)", "timeout"),
-        ("os.close(1); os.close(2); import time; time.sleep(60)", "timeout"),
+        ("import signal; signal.pause()", "timeout"),
+        ("os.close(1); os.close(2); import signal; signal.pause()", "timeout"),
     ],
 )
 def test_whatever_goes_wrong_has_a_kind(run: Run, program: str, kind: str) -> None:
@@ -114,7 +114,7 @@ def test_whatever_goes_wrong_has_a_kind(run: Run, program: str, kind: str) -> No
 
 
 def test_a_child_that_never_reads_is_ended(run: Run, tmp_path: Path) -> None:
-    (tmp_path / "analysis" / "__init__.py").write_text("import time; time.sleep(60)")
+    (tmp_path / "analysis" / "__init__.py").write_text("import signal; signal.pause()")
     with pytest.raises(ChildFailedError, match="timeout"):
         run("", request={"text": "x" * 3_000_000}, timeout=1.5)
 
@@ -123,9 +123,9 @@ def test_stopping_kills_it_with_everything_it_started(run: Run) -> None:
     stop = threading.Event()
     program = SAY + (
         "pid = os.fork()\n"
-        "if pid == 0:\n    import time; time.sleep(60)\n"
+        "if pid == 0:\n    import signal; signal.pause()\n"
         "say(progress=0.1, stage=str(pid))\n"
-        "import time; time.sleep(60)"
+        "import signal; signal.pause()"
     )
     grandchild: list[int] = []
 

@@ -116,8 +116,10 @@ def test_unknown_and_forbidden_are_the_same_error_after_the_same_queries(company
     for object_id in (company.ids[kind, "theirs"], uuid.uuid4()):
         statements: list[tuple[str, int]] = []
 
-        def note(_c: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
-            statements.append((statement, len(parameters)))  # noqa: B023 - used within this round only
+        def note(
+            _c: Any, _cursor: Any, statement: str, parameters: Any, *_: Any, seen: Any = statements
+        ) -> None:
+            seen.append((statement, len(parameters)))
 
         staff = engine("staff", company.settings)
         event.listen(staff, "before_cursor_execute", note)

@@ -18,7 +18,7 @@ CLI = Actor.unit("cli")
 
 
 def create(tx: Connection, username: str = "li", role: Role = Role.RECRUITER, **values: object) -> object:
-    return accounts.create(tx, CLI, username, "李", role, **values)  # type: ignore[arg-type] # any keyword
+    return accounts.create(tx, CLI, username, "李", role, **values)
 
 
 def test_an_account_is_made_and_listed_without_its_hash(settings: Settings) -> None:

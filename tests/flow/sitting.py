@@ -31,27 +31,16 @@ MediaRecorder.prototype.start = function (slice) {
   return start.call(this, slice);
 };
 """
-# How many sealed pieces of each track wait in the browser.
-WAITING = """async () => {
+# The sealed pieces that one of the page's stores names: `chunks` wait to be sent, `digests` were committed.
+PIECES = """async (store) => {
   const request = indexedDB.open("fupan-intake");
   const db = await new Promise((done) => { request.onsuccess = () => done(request.result); });
-  const all = db.transaction("chunks").objectStore("chunks").getAll();
-  await new Promise((done) => { all.onsuccess = done; });
-  db.close();
-  const counts = {};
-  for (const { track } of all.result) counts[track] = (counts[track] ?? 0) + 1;
-  return counts;
-}"""
-# Every sealed piece of the camera that this browser has committed, sent or not: [epoch, number, digest].
-COMMITTED = """async () => {
-  const request = indexedDB.open("fupan-intake");
-  const db = await new Promise((done) => { request.onsuccess = () => done(request.result); });
-  const all = db.transaction("digests").objectStore("digests").getAll();
+  const all = db.transaction(store).objectStore(store).getAll();
   await new Promise((done) => { all.onsuccess = done; });
   db.close();
   const hex = (digest) => Array.from(digest, (byte) => byte.toString(16).padStart(2, "0")).join("");
-  return all.result.filter(({ track, flag }) => track === "camera" && !flag)
-    .map(({ epoch, n, digest }) => [epoch, n, hex(digest)]);
+  return all.result.map(
+    ({ track, epoch, n, flag, digest }) => ({ track, epoch, n, flag, digest: hex(digest) }));
 }"""
 SAVED = "[data-screen=room] [data-saved]"
 
@@ -128,11 +117,15 @@ class Sitting:
 
     def waiting(self, track: str = "camera") -> int:
         """Sealed pieces of a track that wait in the browser."""
-        return int(self.page.evaluate(WAITING).get(track, 0))
+        return len(self._pieces("chunks", track))
 
     def committed(self) -> set[tuple[str, int, str]]:
         """The camera's sealed pieces that this browser must not lose: epoch, number, digest in hex."""
-        return {(epoch, n, digest) for epoch, n, digest in self.page.evaluate(COMMITTED)}
+        found = self._pieces("digests", "camera")
+        return {(each["epoch"], each["n"], each["digest"]) for each in found if not each["flag"]}
+
+    def _pieces(self, store: str, track: str) -> list[dict[str, Any]]:
+        return [each for each in self.page.evaluate(PIECES, store) if each["track"] == track]
 
     def all_saved(self) -> None:
         room.until(self.page, lambda: self.waiting() <= 1, 30)

@@ -30,7 +30,7 @@ def header(segment_bytes: int = 64, **changes: object) -> SealedHeader:
         "salt": SALT,
         "segment_bytes": segment_bytes,
     }
-    return SealedHeader(**(fields | changes))  # type: ignore[arg-type]  # changes are the caller's to get right
+    return SealedHeader(**(fields | changes))
 
 
 def seal(path: Path, plaintext: bytes, head: SealedHeader, key: bytes = RECORDING_KEY) -> bytes:
@@ -65,7 +65,7 @@ def opening(track: str = "camera", **changes: object) -> tuple[Opening, bytes]:
         "mime": "video/webm;codecs=vp8,opus",
         "clock": Clock(bytes(16), 1234.5, 1.7e12),
     }
-    return build_opening(**(fields | changes))  # type: ignore[arg-type]  # changes are the caller's to get right
+    return build_opening(**(fields | changes))
 
 
 @dataclass
@@ -96,7 +96,7 @@ class Epoch:
 
 def epoch(plaintexts: list[bytes], **changes: object) -> Epoch:
     """An epoch of these chunks."""
-    made, key = opening(**changes)  # type: ignore[arg-type]  # changes are the caller's to get right
+    made, key = opening(**changes)
     writer = EpochWriter(made, key)
     bodies = [body_of(made, n, 0, body) for n, body in map(writer.chunk, plaintexts)]
     n, body = writer.finish(9999.5, 1.7e12 + 8765)

@@ -20,7 +20,7 @@ PARENT = bytes(range(100, 132))
 
 def record(**changes: object) -> bytes:
     fields: dict[str, object] = {"kind": "recording", "key_id": "r1", "parent": "hr-2026", "key": bytes(32)}
-    return keys.wrap(PARENT, **(fields | changes))  # type: ignore[arg-type]  # changes are the test's own
+    return keys.wrap(PARENT, **(fields | changes))
 
 
 @settings(max_examples=50, deadline=None)

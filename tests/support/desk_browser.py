@@ -37,7 +37,7 @@ class DeskBrowser:
         """A fresh window of the person with this role."""
         context = self.browser.new_context(
             viewport={"width": width, "height": 768 if width > 400 else 640},
-            color_scheme=scheme,  # type: ignore[arg-type]  # light or dark
+            color_scheme=scheme,
             base_url=self.server.url,
         )
         context.add_cookies([{"name": "fupan_lang", "value": lang, "url": self.server.url}])
@@ -50,7 +50,7 @@ class DeskBrowser:
 
     def replay(self, view: str, **look: object) -> Page:
         """The recruiter's window on a replay, ready."""
-        page = self.window(Role.RECRUITER, **look)  # type: ignore[arg-type]  # passed on as they are
+        page = self.window(Role.RECRUITER, **look)
         page.goto(view)
         ready(page)
         return page

@@ -148,7 +148,7 @@ def running(**options: object) -> Iterator[Product]:
     folder = Path(tempfile.mkdtemp(prefix="fupan-", dir="/tmp"))
     folder.chmod(0o755)
     try:
-        product = start(folder / "data", **options)  # type: ignore[arg-type]  # passed on as they are
+        product = start(folder / "data", **options)
         try:
             yield product
         finally:

@@ -71,7 +71,7 @@ def chromium(
         headless=True,
         args=[*ARGUMENTS, *more],
         permissions=["camera", "microphone"],
-        **options,  # type: ignore[arg-type]  # passed on as they are
+        **options,
     )
     try:
         yield context

@@ -58,7 +58,7 @@ class Faulty:
 def faulty(server: Server) -> Iterator[Faulty]:
     """In front of the same application as `server`."""
     before = Faulty(server.app.wsgi_app)
-    server.app.wsgi_app = before  # type: ignore[method-assign]  # Flask's own way to wrap it
+    server.app.wsgi_app = before
     yield before
     assert before.faults == []
 
@@ -262,7 +262,7 @@ def test_a_page_whose_modules_do_not_come_says_so(page: Page, invited: tuple[Pac
     expect(page.locator(".loading")).to_be_hidden()
 
 
-@pytest.mark.parametrize(("limits", "reload"), [(Limits(bytes=700_000), False), (Limits(epochs=2), True)])
+@pytest.mark.parametrize(("limits", "reload"), [(Limits(bytes=350_000), False), (Limits(epochs=2), True)])
 def test_at_a_limit_recording_ends_with_a_signed_list_of_what_was_taken(
     site: IntakeSite, server: Server, page: Page, limits: Limits, reload: bool
 ) -> None:

@@ -181,7 +181,7 @@ def test_without_scripts_the_picture_is_there(desk: Desk) -> None:
         window = browser.window(Role.RECRUITER)
         state = window.context.cookies()
         plain = browser.browser.new_context(java_script_enabled=False, base_url=browser.server.url)
-        plain.add_cookies(state)  # type: ignore[arg-type]  # the stubs tell reading from writing
+        plain.add_cookies(state)
         page = plain.new_page()
         page.goto(view)
         assert page.locator("video[controls]").count() == 1
