@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, select, update
+from sqlalchemy import Connection, Row, Select, func, select, update
 
 from appliance import jobs, notify, packet, texts
 from appliance.audit import log
@@ -179,7 +179,8 @@ def _note_invited(tx: Connection, prepared: _Prepared) -> None:
     first = prepared.reason in ("invite", "shown")
     action = log.Action.INVITE_SEND if first else log.Action.INVITE_REPLACE
     known = attempt.c.id == prepared.attempt_id
-    tx.execute(update(attempt).where(known).values(invited_at=datetime.now(UTC)))
+    first_at = func.coalesce(attempt.c.invited_at, datetime.now(UTC))
+    tx.execute(update(attempt).where(known).values(invited_at=first_at))
     log.append(
         tx,
         action,

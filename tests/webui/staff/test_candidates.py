@@ -11,7 +11,7 @@ from sqlalchemy import insert, text, update
 
 from appliance.database import transaction
 from appliance.domain import Role
-from appliance.tables import analysis, intake_record, recording
+from appliance.tables import analysis, attempt, intake_record, recording
 from tests.support.desk import Desk, post
 from tests.support.media import recorded
 
@@ -31,6 +31,26 @@ def test_the_table_filters_sorts_and_pages(desk: Desk) -> None:
     by_name = names(browser.get("/candidates?sort=name&down=0").text)
     assert by_name == sorted(everyone)
     assert names(browser.get("/candidates?sort=;drop&page=99999999&position=x").text) == everyone
+
+
+def test_a_fresh_link_does_not_change_when_the_person_was_first_invited(desk: Desk) -> None:
+    [made] = desk.site.invite("ming")
+    desk.site.run_jobs()
+    browser = desk.client(Role.RECRUITER)
+    with transaction("worker", desk.settings) as tx:
+        earlier = dt.datetime.now(dt.UTC) - dt.timedelta(days=2)
+        tx.execute(update(attempt).where(attempt.c.id == made).values(invited_at=earlier))
+
+    def invited() -> str:
+        found = re.search(r"<dt>Invited</dt><dd>(.*?)</dd>", browser.get(f"/attempts/{made}").text)
+        return found[1] if found else ""
+
+    before = invited()
+    assert earlier.astimezone().strftime("%Y-%m-%d") in before
+    assert post(browser, f"/attempts/{made}/invitations").status_code == 303
+    desk.site.run_jobs()
+    assert browser.get(f"/attempts/{made}").text.count("Invitation written, not mailed") == 2
+    assert invited() == before
 
 
 def test_an_interviewer_sees_only_what_was_assigned(desk: Desk) -> None:
