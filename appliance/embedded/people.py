@@ -60,8 +60,18 @@ def ensure_first_accounts(settings: Settings) -> None:
 def _account(settings: Settings, username: str) -> Person:
     person = LocalDirectory(settings).find(username)
     if person is None:
-        raise InvalidInputError(what=f"there is no account {username}. There are: {_names(settings)}")
+        raise InvalidInputError(what=_why_nobody(settings, username.lower()))
     return person
+
+
+def _why_nobody(settings: Settings, username: str) -> str:
+    """Why no one signs in by this name, and who does."""
+    with transaction("staff", settings) as tx:
+        found = accounts.list_all(tx)
+    if any(row.username == username for row in found):
+        return f"the account {username} is disabled. A security administrator enables it again under Accounts"
+    names = ", ".join(row.username for row in found if row.disabled_at is None)
+    return f"there is no account {username}. There are: {names}"
 
 
 def sign_in_link(settings: Settings, username: str) -> str:
@@ -115,8 +125,3 @@ def self_invitation(settings: Settings, position_id: uuid.UUID | None = None, na
             person = Invitee(shown, f"{mailbox}.{secrets.token_hex(4)}@fupan.example")
             attempt_id = invite.invite(tx, user, position_id, [person], deadline, mail=False)[0]
     return invite.link_in_hand(settings, attempt_id, deadline)
-
-
-def _names(settings: Settings) -> str:
-    with transaction("staff", settings) as tx:
-        return ", ".join(row.username for row in accounts.list_all(tx))

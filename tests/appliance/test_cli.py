@@ -11,8 +11,10 @@ import pytest
 from click.testing import CliRunner, Result
 
 from appliance import cli
+from appliance.audit.log import Actor
 from appliance.commands import run
 from appliance.config import Settings, Smtp
+from appliance.database import transaction
 from appliance.embedded import people
 from appliance.embedded.accounts import Account
 from appliance.embedded.address import resolve
@@ -20,6 +22,7 @@ from appliance.embedded.checks import lock_start
 from appliance.embedded.layout import Layout
 from appliance.embedded.start import Running
 from appliance.keyholder.client import Keyholder
+from appliance.people import accounts
 
 
 def fupan(*arguments: str) -> Result:
@@ -49,6 +52,19 @@ def test_an_unknown_account_is_named_with_those_there_are(settings: Settings) ->
     done = fupan("link", "nobody")
     assert done.exit_code == 1
     assert "auditor, head, interviewer, recruiter, security, system" in done.stderr
+
+
+def test_a_disabled_account_is_said_to_be_disabled(settings: Settings) -> None:
+    people.ensure_first_accounts(settings)
+    with transaction("staff", settings) as tx:
+        [made] = [row.id for row in accounts.list_all(tx) if row.username == "interviewer"]
+        accounts.set_disabled(tx, Actor.unit("cli"), made, True)
+    for command in (("link", "interviewer"), ("link", "Interviewer")):
+        done = fupan(*command)
+        assert done.exit_code == 1
+        assert "the account interviewer is disabled" in done.stderr
+    others = fupan("link", "nobody").stderr
+    assert "auditor, head, recruiter, security, system" in others
 
 
 def test_a_link_signs_its_account_in(settings: Settings) -> None:
