@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
+from pathlib import Path
+
 from flask import Blueprint, Response, jsonify
 
 from appliance import database
+from appliance.config import Settings
 from appliance.errors import DatabaseDownError
 from appliance.people.roles import Permission
 from appliance.reading import health
@@ -18,7 +23,15 @@ blueprint = Blueprint("health", __name__)
 @requires(Permission.HEALTH_READ)
 def page() -> Response:
     """Processes, vault, queue, disk and model pack, each with a word and a next step."""
-    return desk.page("staff/health.html", health=health.health(desk.settings()))
+    settings = desk.settings()
+    return desk.page("staff/health.html", health=health.health(settings), unlock=unlock_command(settings))
+
+
+def unlock_command(settings: Settings) -> str:
+    """The command that unlocks this site's vault, wherever it is pasted into a shell of the server."""
+    program = Path(sys.executable).with_name("fupan")
+    called = str(program) if program.exists() else "fupan"
+    return shlex.join([called, "vault", "unlock", "--data", str(settings.data)])
 
 
 @blueprint.get("/healthz")

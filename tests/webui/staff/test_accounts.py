@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+import html
+import os
 import re
+import shlex
+from pathlib import Path
 
+import pytest
 from sqlalchemy import update
 
 from appliance.config import Database
 from appliance.database import transaction
 from appliance.domain import Role
 from appliance.people import accounts, sessions
+from appliance.reading import health
 from appliance.tables import analysis, recording
 from tests.support.desk import Desk, post
 from webui.staff.app import create_app
@@ -76,7 +82,39 @@ def test_health_says_what_is_down(desk: Desk) -> None:
     admin = desk.client(Role.SYSTEM_ADMIN)
     assert "Unlocked" in admin.get("/health").text
     desk.keyholder.lock()
-    assert "fupan vault unlock" in admin.get("/health").text
+    shown = re.search(r'id="unlock">(.*?)</code>', admin.get("/health").text)
+    assert shown is not None
+    program, *arguments = shlex.split(html.unescape(shown[1]))
+    assert Path(program).is_absolute()
+    assert os.access(program, os.X_OK)
+    assert arguments == ["vault", "unlock", "--data", str(desk.settings.data)]
+
+
+@pytest.mark.parametrize(
+    ("free", "floor", "words", "colour"),
+    [
+        (260, 50, "Enough room", "green"),
+        (100, 50, "Enough room", "green"),
+        (99, 50, "Nearly full", "amber"),
+        (49, 50, "Full: new recordings are refused", "red"),
+        (300, 300, "Enough room", "green"),
+        (299, 300, "Full: new recordings are refused", "red"),
+    ],
+)
+def test_the_words_and_the_colour_of_the_disk_agree(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, free: int, floor: int, words: str, colour: str
+) -> None:
+    told = health.health(desk.settings)
+    known = dataclasses.replace(told, disk_free=free, disk_total=1000, disk_floor=floor)
+    monkeypatch.setattr(health, "health", lambda settings: known)
+    page = desk.client(Role.SYSTEM_ADMIN).get("/health").text
+    assert words in page
+    meter = {
+        name: int(value) for name, value in re.findall(r'(\w+)="(\d+)"', page.partition("<meter")[2][:120])
+    }
+    used = meter["value"]
+    shown = "green" if used <= meter["low"] else "amber" if used <= meter["high"] else "red"
+    assert shown == colour
 
 
 def test_health_says_how_many_recordings_wait_for_room(desk: Desk) -> None:
