@@ -107,7 +107,8 @@ def read_index(fd: int, index: Index | None = None) -> Index:
     index = Index() if index is None else index
     suspicious, size = index.end == 0 or index.torn, os.fstat(fd).st_size
     offset, search = index.end, _Search(fd, size)
-    found, damaged = [], []
+    found: list[tuple[Record, int]] = []
+    damaged: list[tuple[int, int]] = []
     while offset < size and index.records + len(found) < MAX_RECORDS:
         record = record_at(fd, offset, size)
         if record is None or (record.type == OPENING and not _opening_proves(fd, record, offset)):
