@@ -61,9 +61,15 @@ def check_keys(root: Path | str) -> list[Finding]:
 
 
 def check_journal(path: Path | str, full: bool = False) -> list[Finding]:
-    """What is wrong with one journal; `full` proves every payload by its digest."""
-    path = Path(path)
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    """What is wrong with one journal; `full` proves every payload by its digest.
+
+    Whoever has taken intake over may have put anything in its place: it is neither followed nor waited for.
+    """
+    return _findings(Path(path), lambda plain: _check_records(plain, full))
+
+
+def _check_records(path: Path, full: bool) -> list[Finding]:
+    fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         index = read_index(fd)
         findings = [Finding(path, "record", f"bytes {start} to {end}") for start, end in index.damaged]
@@ -90,16 +96,20 @@ def _walk(root: Path, check_file: Callable[[Path], list[Finding]]) -> list[Findi
             path = Path(folder, name)
             if disk.is_temporary(path):
                 continue
-            try:
-                if not stat.S_ISREG(path.lstat().st_mode):
-                    findings.append(Finding(path, "stranger", "not a plain file"))
-                else:
-                    findings += check_file(path)
-            except VaultError as error:
-                findings.append(Finding(path, error.kind, str(error)))
-            except OSError as error:
-                findings.append(Finding(path, "unreadable", str(error)))
+            findings += _findings(path, check_file)
     return findings
+
+
+def _findings(path: Path, check_file: Callable[[Path], list[Finding]]) -> list[Finding]:
+    """What `check_file` finds, or why it cannot look: nothing that lies there ends the whole check."""
+    try:
+        if not stat.S_ISREG(path.lstat().st_mode):
+            return [Finding(path, "stranger", "not a plain file")]
+        return check_file(path)
+    except VaultError as error:
+        return [Finding(path, error.kind, str(error))]
+    except OSError as error:
+        return [Finding(path, "unreadable", str(error))]
 
 
 def _check_sealed(root: Path, path: Path, full: bool, file_key: FileKey | None) -> list[Finding]:

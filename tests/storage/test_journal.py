@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import multiprocessing
 import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -334,3 +336,31 @@ def test_what_is_no_chunk_is_refused(tmp_path: Path, n: int, flag: int, cipherte
     with pytest.raises(ValueError, match=r"chunk|payload"):
         Journal(tmp_path / "j").append(bytes(16), n, flag, b"o", ciphertext, bytes(32))
     assert not (tmp_path / "j").exists()
+
+
+def _fifo(path: Path) -> None:
+    os.mkfifo(path)
+
+
+def _folder(path: Path) -> None:
+    path.mkdir()
+
+
+def _link(path: Path) -> None:
+    path.symlink_to("/etc/passwd")
+
+
+@pytest.mark.parametrize("put_strange", [_fifo, _folder, _link])
+def test_the_check_names_what_is_no_plain_file_and_waits_for_nothing(
+    tmp_path: Path, put_strange: Callable[[Path], None]
+) -> None:
+    path = tmp_path / "camera.journal"
+    put_strange(path)
+    with ThreadPoolExecutor(1) as pool:
+        checking = pool.submit(check_journal, path)
+        try:
+            found = checking.result(timeout=10)
+        finally:
+            if not checking.done():  # a reader that waits for a writer of the pipe
+                os.close(os.open(path, os.O_WRONLY | os.O_NONBLOCK))
+    assert [(finding.kind, finding.harmless) for finding in found] == [("stranger", False)]
