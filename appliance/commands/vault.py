@@ -26,7 +26,8 @@ def lock() -> None:
     """
     from appliance.keyholder import orders
 
-    recorded = orders.lock(site_settings(), _me())
+    me = _me()  # before root becomes the user who owns the data
+    recorded = orders.lock(site_settings(), me)
     click.echo("the vault is locked")
     if not recorded:
         click.echo(
@@ -42,7 +43,8 @@ def unlock() -> None:
     """
     from appliance.keyholder import orders
 
-    orders.unlock(site_settings(), _me())
+    me = _me()  # before root becomes the user who owns the data
+    orders.unlock(site_settings(), me)
     click.echo("the vault is unlocked")
 
 

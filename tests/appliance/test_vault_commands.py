@@ -1,0 +1,41 @@
+"""`fupan vault`: who gave an order, and what the check says of an intake that somebody tampered with."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from appliance import cli
+from appliance.audit.log import Actor
+from appliance.commands import vault
+from appliance.config import Settings
+from appliance.keyholder import orders
+
+
+def test_the_vault_check_names_a_strange_journal_and_looks_at_the_others(settings: Settings) -> None:
+    for number, put in enumerate((os.mkfifo, Path.mkdir, Path.touch)):
+        path = settings.intake_folder / f"recordings/{number}/tracks/camera.journal"
+        path.parent.mkdir(parents=True)
+        put(path)
+    done = CliRunner().invoke(cli.main, ["vault", "check"])
+    assert done.exit_code == 1
+    said = done.output.splitlines()
+    assert [line.split()[:2] for line in said[:-1]] == [["DAMAGE", "stranger"]] * 2
+    assert said[-1] == "2 damaged"
+
+
+@pytest.mark.parametrize("order", ["lock", "unlock"])
+def test_a_vault_order_is_that_of_whoever_gave_it_not_of_the_sites_user(
+    monkeypatch: pytest.MonkeyPatch, order: str
+) -> None:
+    """`sites.find` gives root's rights up for those of the user who owns the data."""
+    users = [0]
+    given: list[Actor] = []
+    monkeypatch.setattr(os, "getuid", lambda: users[-1])
+    monkeypatch.setattr(vault, "site_settings", lambda: users.append(65534))
+    monkeypatch.setattr(orders, order, lambda _settings, actor: given.append(actor) or True)
+    assert CliRunner().invoke(cli.main, ["vault", order]).exit_code == 0
+    assert [actor.name for actor in given] == ["root"]
