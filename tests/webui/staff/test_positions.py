@@ -135,6 +135,9 @@ def test_rows_that_can_be_invited_are_and_the_others_stay_with_their_reason(desk
     )
     assert answer.status_code == 200
     assert "2 invitations are on their way" in answer.text
+    said = re.search(r'role="status"><p>(.*?)</p>', answer.text, re.DOTALL)
+    assert said is not None
+    assert not re.search(r"\.\S", said[1])
     left = re.search(r'<textarea id="f-people"[^>]*>(.*?)</textarea>', answer.text, re.S)
     assert left is not None
     assert left.group(1).split("\n") == [unreadable, twice]
