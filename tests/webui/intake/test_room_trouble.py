@@ -176,6 +176,27 @@ def test_a_piece_that_the_server_does_not_hold_leaves_the_rest_proven(
     assert int(state.receipt["chunks"]) >= 1
 
 
+BREAK_ONE_SEALING = """() => {
+  const encrypt = crypto.subtle.encrypt;
+  crypto.subtle.encrypt = () => {
+    crypto.subtle.encrypt = encrypt;
+    return Promise.reject(new Error("broken"));
+  };
+}"""
+
+
+def test_a_piece_that_is_lost_in_the_browser_is_told_with_the_receipt(
+    page: Page, site: IntakeSite, invited: tuple[Packet, str]
+) -> None:
+    packet, address = invited
+    begin_recording(page, address)
+    room.until(page, lambda: arrived(site, packet) >= 1)
+    page.evaluate(BREAK_ONE_SEALING)
+    expect(page.locator("#piece-lost")).to_be_visible()
+    answer_and_finish(page)
+    expect(page.locator("#done-title")).to_have_text(PART_MISSING, use_inner_text=True)
+
+
 def test_a_camera_that_goes_away_comes_back_by_a_press(
     page: Page, site: IntakeSite, invited: tuple[Packet, str]
 ) -> None:

@@ -44,6 +44,7 @@ async function start() {
   };
   room.onLost = (error) => {
     console.error(error);
+    room.attempt.short = true;
     find("storage-trouble").hidden = true;
     find("piece-lost").hidden = false;
   };
