@@ -349,7 +349,7 @@ function showStatus(state) {
   find("status-number").textContent = state.receipt?.number ?? "–";
   const granted = state.consent?.analysis === true;
   find("status-analysis").textContent = say(granted ? "analysis_granted" : "analysis_not");
-  find("withdraw").hidden = !granted;
+  for (const id of ["may-withdraw", "withdraw"]) find(id).hidden = !granted;
   onPress("withdraw", async () => {
     await room.api.post("/withdraw", await signed(room, "withdraw", { purpose: "analysis" }));
     // Withdrawn it is from here on, even if the server does not answer the next question.
