@@ -9,12 +9,15 @@ from typing import Any
 from sqlalchemy import Boolean, ColumnElement, Connection, Text, cast, exists, func, literal_column, select
 from sqlalchemy.sql.elements import BooleanClauseList
 
+from appliance import deadlines
 from appliance.domain import AnalysisState, AttemptState, RecordingState, User
 from appliance.people.access import attempts_of
 from appliance.reading.interviews import AttemptRow, attempt_row, rows
 from appliance.tables import analysis, attempt, intake_record, outgoing_mail, recording, replay_view
 
 RECENT = dt.timedelta(days=7)
+# The worker ends an attempt within a minute or two; one that is open for longer needs a person.
+OVERDUE = dt.timedelta(minutes=15)
 LONGEST = 20
 NEWEST = attempt.c.created_at.desc()
 # A seal that has a worker; the others of state "sealing" wait for one, or for what holds them up.
@@ -60,7 +63,9 @@ def today(tx: Connection, user: User, now: dt.datetime) -> Today:
             outgoing_mail.c.attempt_id == attempt.c.id, outgoing_mail.c.state == "failed"
         )
     )
+    left_open = deadlines.overdue(now - OVERDUE)
     attention = [
+        ("overdue", left_open),
         ("seal", recording.c.state == RecordingState.FAILED),
         ("analysis", analysis.c.state == AnalysisState.FAILED),
         ("mail", failed_mail),
@@ -68,7 +73,7 @@ def today(tx: Connection, user: User, now: dt.datetime) -> Today:
     ]
     return Today(
         running=_list(tx, user, being_recorded & (attempt.c.deadline > now) & ~_all_answered()),
-        arriving=_list(tx, user, (attempt.c.state == AttemptState.RECORDING) & over),
+        arriving=_list(tx, user, (attempt.c.state == AttemptState.RECORDING) & over & ~left_open),
         waiting=_list(tx, user, attempt.c.id.in_(in_sealing.where(~BEING_SEALED))),
         working=_list(tx, user, attempt.c.id.in_(in_sealing.where(BEING_SEALED).union_all(in_analysis))),
         new=_list(tx, user, sealed & recent & unseen, recording.c.sealed_at.desc()),

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Collection
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
-from sqlalchemy import Connection, Float, cast, func, literal, or_, select, update
+from sqlalchemy import Connection, select, update
 
-from appliance import jobs
+from appliance import deadlines, jobs
 from appliance.audit import log
 from appliance.config import Settings
 from appliance.database import transaction
@@ -31,18 +31,12 @@ def begin_sealing(tx: Connection, recording_id: uuid.UUID, *, end_proven: bool, 
 
 
 def overdue(settings: Settings, looked_at: Collection[uuid.UUID] = ()) -> list[uuid.UUID]:
-    """Attempts to end, some at a time, without those just looked at: never begun and past the deadline, or
-    begun and past the upload grace as well."""
-    now = datetime.now(UTC)
-    hours = cast(attempt.c.snapshot["limits"]["grace_hours"].astext, Float)
-    closes = attempt.c.deadline + func.coalesce(hours, Limits.grace_hours) * literal(timedelta(hours=1))
+    """Attempts to end, some at a time, without those just looked at."""
     with transaction("worker", settings) as tx:
         return list(
             tx.scalars(
                 select(attempt.c.id)
-                .where(attempt.c.state.in_(OPEN_STATES), attempt.c.deadline < now)
-                .where(or_(attempt.c.state == AttemptState.INVITED, closes < now))
-                .where(attempt.c.id.not_in(looked_at))
+                .where(deadlines.overdue(datetime.now(UTC)), attempt.c.id.not_in(looked_at))
                 .order_by(attempt.c.deadline)
                 .limit(EXPIRE_BATCH)
             )

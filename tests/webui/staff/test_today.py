@@ -9,7 +9,7 @@ import uuid
 from sqlalchemy import text, update
 
 from appliance.database import transaction
-from appliance.domain import Role
+from appliance.domain import Limits, Role
 from appliance.tables import attempt, recording
 from tests.support.desk import Desk
 
@@ -81,6 +81,21 @@ def test_between_the_last_answer_and_the_seal_an_interview_is_listed(desk: Desk)
     shown = lists(desk)
     assert "Sealing" in shown["Running now"]
     assert "Being taken in" not in shown
+
+
+def test_what_cannot_be_ended_after_deadline_and_grace_needs_a_person(desk: Desk) -> None:
+    made = begun(desk, answered=2)
+    [never_begun] = desk.site.invite("hong")
+    for minutes, shown_under in ((-5, "Being taken in"), (5, "Being taken in"), (20, "Needs a person")):
+        over = dt.datetime.now(dt.UTC) - dt.timedelta(minutes=minutes)
+        with transaction("worker", desk.settings) as tx:
+            grace = dt.timedelta(hours=Limits.grace_hours)
+            tx.execute(update(attempt).where(attempt.c.id == made).values(deadline=over - grace))
+            tx.execute(update(attempt).where(attempt.c.id == never_begun).values(deadline=over))
+        shown = lists(desk)
+        assert {title for title, rest in shown.items() if "ming" in rest} == {shown_under}
+        assert ("hong" in shown["Needs a person"]) == (shown_under == "Needs a person")
+    assert shown["Needs a person"].count("Over, but not taken in") == 2
 
 
 def test_after_the_deadline_what_was_begun_is_listed_until_it_is_sealed(desk: Desk) -> None:
