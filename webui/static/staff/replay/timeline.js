@@ -61,7 +61,8 @@ export class Timeline {
     const element = document.createElement(focusable ? "button" : "span");
     element.className = `${point ? "point" : "span"} ${kind}`;
     element.dataset.at = start;
-    element.style.insetInlineStart = share(start);
+    // What has a name keeps room for it at the end of the track; its time is still exact.
+    element.style.insetInlineStart = name ? `min(${share(start)}, calc(100% - ${FINGER}px))` : share(start);
     if (!point) element.style.inlineSize = share(Math.max(end - start, this.player.duration / 400));
     const text = point ? `${clock(start)} ${label}` : `${clock(start)}–${clock(end)} ${label}`;
     element.title = text;
