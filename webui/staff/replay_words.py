@@ -21,6 +21,8 @@ def words() -> dict[str, Any]:
         "gap": _("Gap"),
         "found": _("%(n)s found", n="{n}"),
         "found_at": _("%(k)s of %(n)s", k="{k}", n="{n}"),
+        "longest": _("The %(k)s longest of %(n)s", k="{k}", n="{n}"),
+        "lowest": _("The %(k)s lowest of %(n)s", k="{k}", n="{n}"),
         "unsure": _("The computer was not sure of these words"),
         "sure": {"high": _("quite sure"), "middle": _("fairly sure"), "low": _("not sure")},
         "sharp": _("sharp"),

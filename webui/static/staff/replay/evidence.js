@@ -6,6 +6,21 @@ import { clock } from "./clock.js";
 const DIGITS = { fps: 1, per_second: 1, faces: 0, index: 0, db: 0, dB: 0, dbfs: 0, characters_per_minute: 0, words_per_minute: 0 };
 const SOFT = 20; // the sharpness below which the report calls a picture not sharp
 
+// A report names at most five spans for a statement: the longest or the lowest of these signals.
+const LASTING = 1000; // ms; a shorter sight of a second face is no finding
+const CHOSEN = {
+  speech_share: ["longest", ({ kind }) => kind === "speech_activity"],
+  pauses: ["longest", ({ kind }) => kind === "pause"],
+  face_share: ["longest", ({ kind }) => kind === "face_present"],
+  face_absent: ["longest", ({ kind, value }) => kind === "face_count" && value === 0],
+  several_faces: ["longest", (signal) => signal.kind === "face_count" && signal.value > 1 && signal.end_ms - signal.start_ms >= LASTING],
+  picture_slow: ["lowest", ({ kind }) => kind === "fps"],
+  picture_soft: ["lowest", ({ kind }) => kind === "sharpness"],
+  sound_noisy: ["lowest", ({ kind }) => kind === "snr"],
+  sound_quiet: ["lowest", ({ kind }) => kind === "level"],
+  sound_clipped: ["longest", ({ kind }) => kind === "clipping"],
+};
+
 export class Evidence {
   constructor(root, words) {
     this.root = root;
@@ -21,13 +36,13 @@ export class Evidence {
     }
     const parts = [];
     const statements = report?.statements ?? [];
-    if (statements.length) parts.push(this.statements(statements));
+    if (statements.length) parts.push(this.statements(statements, signals));
     for (const [kind, items] of groups) parts.push(this.group(kind, items));
     this.root.querySelector(".list").replaceChildren(...parts);
     this.root.dataset.state = parts.length ? "ready" : "empty";
   }
 
-  statements(statements) {
+  statements(statements, signals) {
     const list = document.createElement("ul");
     list.className = "plain statements";
     for (const statement of statements) {
@@ -36,9 +51,22 @@ export class Evidence {
       text.textContent = this.sentence(statement);
       item.append(text);
       for (const [from, to, quote] of statement.evidence ?? []) item.append(this.jump(from, to, quote));
+      item.append(...this.leftOut(statement, signals));
       list.append(item);
     }
     return list;
+  }
+
+  /** How many spans there are besides those named, as a list of one or no element. */
+  leftOut({ text, evidence = [] }, signals) {
+    if (!CHOSEN[text] || !evidence.length) return [];
+    const [which, fits] = CHOSEN[text];
+    const all = signals.filter(fits).length;
+    if (all <= evidence.length) return [];
+    const note = document.createElement("small");
+    note.className = "quiet";
+    note.textContent = this.words[which].replace("{k}", evidence.length).replace("{n}", all);
+    return [note];
   }
 
   sentence({ text, params }) {
