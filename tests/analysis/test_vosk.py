@@ -66,6 +66,7 @@ def test_a_folder_without_a_model_is_damage(tmp_path):
         open_engine(ModelPack(tmp_path, manifest), "zh")
 
 
+@pytest.mark.long
 def test_english_through_a_korean_model_still_keeps_its_times(korean, real_media):
     clip = read_wav(real_media / "speech/en_librispeech_1995-1837-0001.wav")
     window = Window(((0.0, 1000 * len(clip) / RATE),))
