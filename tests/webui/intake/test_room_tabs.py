@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from playwright.sync_api import Page
 
 from appliance.intake_state import RecordKind
@@ -74,6 +75,7 @@ def test_the_tab_that_records_sends_its_pieces_itself_and_finishes_beside_an_old
     assert len(opened(site, packet)["camera"]) == 1
 
 
+@pytest.mark.long
 def test_agreeing_in_a_tab_while_another_one_finishes_leads_to_the_receipt(
     page: Page, site: IntakeSite, server: Server
 ) -> None:

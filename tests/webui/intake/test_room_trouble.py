@@ -185,6 +185,7 @@ BREAK_ONE_SEALING = """() => {
 }"""
 
 
+@pytest.mark.long
 def test_a_piece_that_is_lost_in_the_browser_is_told_with_the_receipt(
     page: Page, site: IntakeSite, invited: tuple[Packet, str]
 ) -> None:
@@ -197,6 +198,7 @@ def test_a_piece_that_is_lost_in_the_browser_is_told_with_the_receipt(
     expect(page.locator("#done-title")).to_have_text(PART_MISSING, use_inner_text=True)
 
 
+@pytest.mark.long
 def test_a_camera_that_goes_away_comes_back_by_a_press(
     page: Page, site: IntakeSite, invited: tuple[Packet, str]
 ) -> None:
@@ -283,7 +285,10 @@ def test_a_page_whose_modules_do_not_come_says_so(page: Page, invited: tuple[Pac
     expect(page.locator(".loading")).to_be_hidden()
 
 
-@pytest.mark.parametrize(("limits", "reload"), [(Limits(bytes=350_000), False), (Limits(epochs=2), True)])
+@pytest.mark.parametrize(
+    ("limits", "reload"),
+    [pytest.param(Limits(bytes=350_000), False, marks=pytest.mark.long), (Limits(epochs=2), True)],
+)
 def test_at_a_limit_recording_ends_with_a_signed_list_of_what_was_taken(
     site: IntakeSite, server: Server, page: Page, limits: Limits, reload: bool
 ) -> None:

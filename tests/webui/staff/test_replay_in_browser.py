@@ -192,6 +192,7 @@ GROUP_WIDTHS = """(list) => [...list.children].map(
   (group) => group.getBoundingClientRect().width / list.clientWidth)"""
 
 
+@pytest.mark.long
 def test_evidence_lies_below_one_another_over_the_panels_width(desk: Desk) -> None:
     view = open_view(desk)
     with at_the_desk(desk) as browser:
@@ -296,6 +297,7 @@ REFUSALS = [
 ]
 
 
+@pytest.mark.long
 def test_that_the_page_goes_on_by_itself_is_said_only_where_it_does(desk: Desk) -> None:
     view = open_view(desk)
     with at_the_desk(desk) as browser:
