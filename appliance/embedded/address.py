@@ -11,8 +11,6 @@ from appliance.errors import ConfigurationError
 
 LOCAL = frozenset({"localhost", "127.0.0.1"})
 LOOPBACK = "127.0.0.1"
-# All addresses of a family → the one by which this machine reaches itself.
-EVERYWHERE = {"0.0.0.0": LOOPBACK, "::": "::1"}  # noqa: S104 - what the administrator may ask for by HOST=
 
 
 @dataclass(frozen=True)
@@ -33,7 +31,9 @@ class Address:
     @property
     def near(self) -> str:
         """The IP address by which this machine itself reaches it."""
-        return EVERYWHERE.get(self.bind, self.bind)
+        if not _is_everywhere(self.bind):
+            return self.bind
+        return "::1" if ":" in self.bind else LOOPBACK
 
     def listen(self, port: int) -> str:
         """`address:port` in the form that servers take."""
@@ -51,7 +51,7 @@ def resolve(host: str, port: int) -> Address:
         return Address(
             LOOPBACK, port, False, f"http://localhost:{port}", f"http://{LOOPBACK}:{port + 1}", (LOOPBACK,)
         )
-    if host in EVERYWHERE:
+    if _is_everywhere(host):
         bind, names = host, _own_names()
     else:
         bind = _address_of(host)
@@ -59,6 +59,14 @@ def resolve(host: str, port: int) -> Address:
     name = names[0]
     shown = f"[{name}]" if ":" in name else name
     return Address(bind, port, True, f"https://{shown}:{port}", f"https://{shown}:{port + 1}", names)
+
+
+def _is_everywhere(host: str) -> bool:
+    """Whether it stands for all addresses of this machine, as `0.0.0.0` and `::` do."""
+    try:
+        return ipaddress.ip_address(host).is_unspecified
+    except ValueError:
+        return False
 
 
 def _address_of(host: str) -> str:

@@ -95,6 +95,8 @@ class TestAddress:
         monkeypatch.setattr(socket, "gethostname", lambda: "vm")
         address = resolve("0.0.0.0", 8443)
         assert (address.bind, address.tls) == ("0.0.0.0", True)
+        assert address.near == "127.0.0.1"
+        assert resolve("::", 8443).near == "::1"
         assert address.staff_url == f"https://{shown}:8443"
         assert {"192.0.2.7", "2001:db8::7", "vm", "localhost", "127.0.0.1"} <= set(address.names)
         assert address.names[0] == shown

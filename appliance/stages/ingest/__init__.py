@@ -158,11 +158,12 @@ def _pull_for_the_last_time(settings: Settings, transport: Transport, recording_
 def _alone(recording_id: uuid.UUID, done: str) -> Iterator[None]:
     """What fails in here fails for this recording alone: it is logged, and the others have their turn.
 
-    Raises only an outage, which all of them would meet.
+    Raises only an outage, which all of them would meet. Everything else is caught by design: were one kind of
+    failure left out, whoever has taken intake over could stop every interview with one file that raises it.
     """
     try:
         yield
     except OUTAGES:
         raise
-    except Exception as error:  # noqa: BLE001 - no list can name all that a hostile intake's bytes may raise
+    except Exception as error:  # noqa: BLE001 - the boundary that the docstring explains
         logger.warning("recording %s could not be %s: %s", recording_id, done, type(error).__name__)
