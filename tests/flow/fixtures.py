@@ -25,7 +25,7 @@ from tests.flow.desk import Desk, browser, in_a_week, position_form, sign_in
 from tests.flow.pressure import Waiting
 from tests.flow.relay import Relay
 from tests.flow.sitting import SAVED, Sitting
-from tests.support import fake_camera, product, room, story
+from tests.support import fake_camera, product, recorder, room, story
 from tests.support.product import Product
 
 MEDIA = Path(os.environ.get("FUPAN_TEST_MEDIA") or Path(__file__).resolve().parents[3] / "shared" / "media")
@@ -212,44 +212,47 @@ def tell_anna(product: Product, link: str, fed: Devices, folder: Path, outage: f
         sitting = Sitting(context.pages[0], link)
         sitting.check_in()
         waiting = Waiting()
-        note = three_answers(sitting, fed, outage)
+        note, pieces = three_answers(sitting, fed, outage)
         waited = waiting.share
-        seconds = sitting.camera_seconds()
+        seconds = recorder.camera_seconds(sitting.page)
         started = sitting.watched()["epochs"][0]["started"]
-        facts = {"cookies": context.cookies(), "started": started}
+        [media] = recorder.camera_bytes(sitting.page)
+        facts = {"cookies": context.cookies(), "started": started, "media": media, "pieces": pieces}
     report = story.wait_for_report(product.settings, sitting.recording)
     return Told(sitting, seconds, note, [profile], report, waited, facts)
 
 
-def three_answers(sitting: Sitting, fed: Devices, outage: float) -> str:
-    """Answer, mark, type, lose the network for a while, look away, finish; what was typed."""
+def three_answers(sitting: Sitting, fed: Devices, outage: float) -> tuple[str, int]:
+    """Answer, mark, type, lose the network for a while, look away, finish; what was typed, and how many
+    pieces waited at the end of the outage."""
     page = sitting.page
     assert sitting.heard_for() < fed.speech_from, "the check took longer than the silence before the speech"
     sitting.words["hint"] = page.text_content("#question-hint") or ""
     sitting.words["number"] = page.text_content("#question-number") or ""
-    sitting.note("answer")
-    sitting.advance()  # from thinking to answering
+    with sitting.during("answer"):
+        sitting.advance()  # from thinking to answering
     sitting.mark()
     note = secrets.token_urlsafe(48)
     sitting.type_note(note)
-    page.context.set_offline(True)
-    sitting.note("offline")
-    room.until(page, lambda: "Offline since" in (page.text_content(SAVED) or ""))
+    with sitting.during("offline"):
+        page.context.set_offline(True)
+        room.until(page, lambda: "Offline since" in (page.text_content(SAVED) or ""))
     page.wait_for_timeout(outage * 1000)
     sitting.words["offline"] = page.text_content(SAVED) or ""
     sitting.words["elapsed"] = page.text_content("#elapsed") or ""
-    sitting.moments["waited"] = sitting.waiting()
-    page.context.set_offline(False)
-    sitting.note("online")
+    waiting = sitting.waiting()
+    with sitting.during("online"):
+        page.context.set_offline(False)
+        room.until(page, lambda: "Offline since" not in (page.text_content(SAVED) or ""))
     sitting.listen_until(fed.speech_to + 1.0)
     sitting.all_saved()
-    sitting.advance()
-    sitting.note("second")
+    with sitting.during("second"):
+        sitting.advance()
     look_away(sitting)
     sitting.advance()
     page.wait_for_timeout(1500)
     sitting.finish()
-    return note
+    return note, waiting
 
 
 def look_away(sitting: Sitting) -> None:
@@ -292,7 +295,7 @@ def ming(live: Product, hired: Hired, relay: Relay, folder: Path, person: Path) 
         last.all_saved()
         last.page.wait_for_timeout(2500)
         last.finish()
-        seconds = last.camera_seconds()
+        seconds = recorder.camera_seconds(last.page)
     report = story.wait_for_report(live.settings, sitting.recording)
     return Told(sitting, seconds, note, [profile, killed], report, waited, facts)
 

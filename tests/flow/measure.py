@@ -9,18 +9,32 @@ import re
 import av
 
 
-def largest_pauses(media: bytes) -> dict[str, float]:
-    """Stream type → the longest time in ms from one packet to the next."""
+def packet_times(media: bytes) -> dict[str, list[float]]:
+    """Stream type → when each of its packets is due, in ms after the first packet of all."""
     times: dict[str, list[float]] = {}
     with av.open(io.BytesIO(media)) as container:
         for packet in container.demux():
             if packet.pts is not None and packet.time_base is not None:
                 times.setdefault(packet.stream.type, []).append(float(packet.pts * packet.time_base) * 1000)
-    found = {}
-    for kind, stamps in times.items():
-        stamps.sort()
-        found[kind] = max((b - a for a, b in itertools.pairwise(stamps)), default=0.0)
-    return found
+    first = min(stamps[0] for stamps in times.values())
+    return {kind: sorted(stamp - first for stamp in stamps) for kind, stamps in times.items()}
+
+
+def furthest_apart(kept: bytes, given: bytes) -> float:
+    """How far, in ms, any packet of `kept` is from where `given` has it; infinite when one is missing."""
+    mine, theirs = packet_times(kept), packet_times(given)
+    if {kind: len(stamps) for kind, stamps in mine.items()} != {k: len(v) for k, v in theirs.items()}:
+        return float("inf")
+    pairs = (pair for kind in mine for pair in zip(mine[kind], theirs[kind], strict=True))
+    return max(abs(a - b) for a, b in pairs)
+
+
+def largest_pauses(media: bytes) -> dict[str, float]:
+    """Stream type → the longest time in ms from one packet to the next."""
+    return {
+        kind: max((b - a for a, b in itertools.pairwise(stamps)), default=0.0)
+        for kind, stamps in packet_times(media).items()
+    }
 
 
 def container_seconds(media: bytes) -> float:

@@ -2,35 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import uuid
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
 from playwright.sync_api import Page, expect
 
-from tests.support import room
+from tests.support import recorder, room
 
-# The recorder's own start and stop, and when the camera opened: what the product's figures are held against.
-WATCH = """
-window.watched = { opened: 0, epochs: [] };
-const open = MediaDevices.prototype.getUserMedia;
-MediaDevices.prototype.getUserMedia = async function (...wanted) {
-  const stream = await open.apply(this, wanted);
-  window.watched.opened ||= performance.now();
-  return stream;
-};
-const start = MediaRecorder.prototype.start;
-MediaRecorder.prototype.start = function (slice) {
-  if (slice) {
-    const epoch = { sound: this.stream.getAudioTracks().length > 0, started: 0, stopped: 0 };
-    window.watched.epochs.push(epoch);
-    this.addEventListener("start", () => { epoch.started = performance.now(); });
-    this.addEventListener("stop", () => { epoch.stopped = performance.now(); });
-  }
-  return start.call(this, slice);
-};
-"""
 # The sealed pieces that one of the page's stores names: `chunks` wait to be sent, `digests` were committed.
 PIECES = """async (store) => {
   const request = indexedDB.open("fupan-intake");
@@ -47,11 +29,11 @@ SAVED = "[data-screen=room] [data-saved]"
 
 @dataclass
 class Sitting:
-    """A candidate at work on one page. Times in `moments` are the page's performance.now() in ms."""
+    """A candidate at work on one page. `moments` are spans of the page's performance.now() in ms."""
 
     page: Page
     link: str
-    moments: dict[str, float] = field(default_factory=dict)
+    moments: dict[str, tuple[float, float]] = field(default_factory=dict)
     words: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -60,7 +42,7 @@ class Sitting:
 
     def check_in(self, *, analysis: bool = True) -> None:
         """From the mailed link to the first question."""
-        self.page.add_init_script(WATCH)
+        self.page.add_init_script(recorder.WATCH)
         room.go_to_rules(self.page, self.link)
         room.start_recording(self.page, analysis=analysis)
         room.until(self.page, lambda: bool(self.watched()["epochs"]))
@@ -68,19 +50,22 @@ class Sitting:
 
     def come_back(self) -> None:
         """Open the page again in the same browser, as its address was left: without the link's secret."""
-        self.page.add_init_script(WATCH)
+        self.page.add_init_script(recorder.WATCH)
         self.page.goto(self.link.split("#")[0])
         room.at(self.page, "room")
 
     def watched(self) -> dict[str, Any]:
-        found: dict[str, Any] = self.page.evaluate("window.watched")
-        return found
+        return recorder.watched(self.page)
 
     def now(self) -> float:
         return float(self.page.evaluate("performance.now()"))
 
-    def note(self, name: str) -> None:
-        self.moments[name] = self.now()
+    @contextlib.contextmanager
+    def during(self, name: str) -> Iterator[None]:
+        """What happens in here, the page may put at any moment in between."""
+        before = self.now()
+        yield
+        self.moments[name] = (before, self.now())
 
     def heard_for(self) -> float:
         """Seconds since the camera and the microphone opened."""
@@ -103,14 +88,13 @@ class Sitting:
 
     def mark(self) -> None:
         self.page.click("#question-text")
-        self.note("mark")
-        self.page.keyboard.press("m")
-        expect(self.page.locator("#mark-state")).not_to_be_empty()
+        with self.during("mark"):
+            self.page.keyboard.press("m")
+            expect(self.page.locator("#mark-state")).not_to_be_empty()
 
     def type_note(self, text: str) -> None:
         self.page.click("details:has(#note) summary")
         self.page.fill("#note", text)
-        self.note("typed")
         typing = self.page.text_content("#note-state")
         room.until(self.page, lambda: self.page.text_content("#note-state") != typing)
         self.page.keyboard.press("Tab")
@@ -132,15 +116,8 @@ class Sitting:
 
     def finish(self) -> None:
         """From the last question to the receipt."""
-        self.note("finish")
-        self.page.click("#advance")
+        with self.during("finish"):
+            self.page.click("#advance")
+            expect(self.page.locator("[data-screen=room]")).to_be_hidden(timeout=20_000)
         room.at(self.page, "done", 60_000)
         self.words["receipt"] = self.page.text_content("#receipt-number") or ""
-
-    def camera_seconds(self) -> list[float]:
-        """By the browser's recorder: the length of each epoch of the camera on this page."""
-        return [
-            (epoch["stopped"] - epoch["started"]) / 1000
-            for epoch in self.watched()["epochs"]
-            if epoch["sound"] and epoch["stopped"]
-        ]

@@ -21,14 +21,15 @@ from tests.flow.fixtures import (
     speech,
     tell_anna,
 )
-from tests.flow.pressure import BUSY, exact_unless_busy
+from tests.flow.pressure import BUSY, room_for
 from tests.flow.relay import Relay
 from tests.flow.rows import rows
 from tests.flow.sitting import Sitting
-from tests.support import story
+from tests.support import recorder, story
 from tests.support.product import Product
 
 STATED_MS = 100
+CLOCKS_MS = 250  # between the moment that the product notes and the one at which this side looks
 Film = Callable[[str, float, float], Told]
 
 
@@ -40,8 +41,13 @@ def annas_media(recruiter: Desk, anna: Told) -> bytes:
 
 def test_the_length_is_the_recorders(anna: Told, annas_media: bytes) -> None:
     [seconds] = anna.seconds
-    found = (anna.report.duration_ms / 1000, measure.container_seconds(annas_media), seconds)
-    exact_unless_busy(anna.waited, max(found) - min(found), 0.2, found)
+    kept = (anna.report.duration_ms / 1000, measure.container_seconds(annas_media))
+    assert max(kept) - min(kept) <= 0.2, kept
+    assert abs(kept[0] - seconds) <= room_for(0.2, anna.waited), (kept, seconds)
+
+
+def test_every_packet_that_the_recorder_gave_is_kept_at_its_time(anna: Told, annas_media: bytes) -> None:
+    assert measure.furthest_apart(annas_media, anna.facts["media"]) <= 1.0
 
 
 @pytest.fixture(scope="session")
@@ -82,12 +88,12 @@ def test_nothing_is_missing_between_two_packets_although_the_network_was_lost(
     )
     assert set(pauses) == {"video", "audio"}
     assert lost(anna) == []
-    exact_unless_busy(anna.waited, max(pauses.values()), STATED_MS, pauses)
+    assert max(pauses.values()) <= room_for(STATED_MS, anna.waited), pauses
 
 
 def test_while_offline_the_page_says_so_and_pieces_wait(anna: Told) -> None:
     assert "nothing is lost" in anna.sitting.words["offline"]
-    assert anna.sitting.moments["waited"] >= OUTAGE // 2 - 1
+    assert anna.facts["pieces"] >= OUTAGE // 2 - 1
 
 
 def test_the_room_shows_number_hint_and_time(anna: Told) -> None:
@@ -106,7 +112,6 @@ def test_what_happened_stands_where_it_happened(anna: Told, recruiter: Desk) -> 
     for event in timeline["events"]:
         at.setdefault((event["kind"], event.get("question")), event["at_ms"])
     moments = anna.sitting.moments
-    late = {}
     for key, moment in (
         (("answer_started", 1), "answer"),
         (("mark", 1), "mark"),
@@ -115,12 +120,12 @@ def test_what_happened_stands_where_it_happened(anna: Told, recruiter: Desk) -> 
         (("question_shown", 2), "second"),
         (("answer_ended", 3), "finish"),
     ):
-        late[key] = abs(at[key] - (moments[moment] - started))
+        earliest, latest = (each - started for each in moments[moment])
+        assert earliest - CLOCKS_MS <= at[key] <= latest + CLOCKS_MS, key
     assert [event["text"] for event in timeline["events"] if event["kind"] == "typed"] == [anna.note]
     assert [each["question"] for each in timeline["answers"]] == [1, 2, 3]
     if anna.sitting.words["while away"] == "hidden":
         assert at["tab_hidden", None] < at["tab_visible", None]
-    exact_unless_busy(anna.waited, max(late.values()), 500, late)
 
 
 def test_three_page_loads_make_one_track_with_its_gaps_named(ming: Told, recruiter: Desk) -> None:
@@ -132,7 +137,7 @@ def test_three_page_loads_make_one_track_with_its_gaps_named(ming: Told, recruit
     assert [event["offline"] for event in reloads] == [True, False]
     last = camera["epochs"][-1]
     found = ((last["end_ms"] - last["start_ms"]) / 1000, ming.seconds[-1])
-    exact_unless_busy(ming.waited, max(found) - min(found), 0.2, found)
+    assert abs(found[0] - found[1]) <= room_for(0.2, ming.waited), found
 
 
 def test_a_killed_browser_lost_only_the_unfinished_slice(live: Product, ming: Told) -> None:
@@ -161,13 +166,13 @@ def test_the_screen_is_a_second_track_on_the_same_clock(live: Product, ming: Tol
 @pytest.mark.long
 def test_thirty_seconds_without_a_network_leave_no_gap(film: Film, recruiter: Desk) -> None:
     olga = film("olga", 30.0, 20.0)
-    assert olga.sitting.moments["waited"] >= 14
+    assert olga.facts["pieces"] >= 14
     [seconds] = olga.seconds
-    found = (olga.report.duration_ms / 1000, seconds)
     assert lost(olga) == []
-    pauses = measure.largest_pauses(recruiter.track(recruiter.open_view(olga.recording)))
-    exact_unless_busy(olga.waited, max(found) - min(found), 0.2, found)
-    exact_unless_busy(olga.waited, max(pauses.values()), STATED_MS, pauses)
+    media = recruiter.track(recruiter.open_view(olga.recording))
+    assert measure.furthest_apart(media, olga.facts["media"]) <= 1.0
+    assert abs(olga.report.duration_ms / 1000 - seconds) <= room_for(0.2, olga.waited)
+    assert max(measure.largest_pauses(media).values()) <= room_for(STATED_MS, olga.waited)
 
 
 @pytest.mark.long
@@ -194,7 +199,7 @@ def test_ten_minutes_of_camera_and_screen_with_four_of_them_offline(
         page.wait_for_timeout(182_000)
         sitting.all_saved()
         sitting.finish()
-        [seconds] = sitting.camera_seconds()
+        [seconds] = recorder.camera_seconds(page)
     report = story.wait_for_report(live.settings, sitting.recording, 600)
     lengths = {each["name"]: each["duration_ms"] / 1000 for each in report.tracks}
     assert abs(lengths["camera"] - seconds) <= 0.2

@@ -16,30 +16,19 @@ from sqlalchemy import select
 from appliance import database
 from appliance.config import Settings
 from appliance.tables import analysis, recording, track
-from tests.support import room
+from tests.support import recorder, room
 from tests.support.waiting import until
 
 ANALYSIS_SECONDS = 300
-# What the browser's own recorder said, to hold the sealed recording against.
-WATCH_RECORDER = """
-window.recorded = [];
-const start = MediaRecorder.prototype.start;
-MediaRecorder.prototype.start = function (...slice) {
-  const epoch = { mime: this.mimeType, started: 0, stopped: 0 };
-  window.recorded.push(epoch);
-  this.addEventListener("start", () => { epoch.started = performance.now(); });
-  this.addEventListener("stop", () => { epoch.stopped = performance.now(); });
-  return start.apply(this, slice);
-};
-"""
 
 
 @dataclass(frozen=True)
 class Recorded:
-    """What was recorded: the id, and by the recorder's own clock how many seconds."""
+    """What was recorded: the id, by the recorder's own clock how many seconds, and the bytes it gave."""
 
     recording: uuid.UUID
     seconds: float
+    media: bytes
 
 
 @dataclass(frozen=True)
@@ -66,19 +55,16 @@ class Result:
 def record(context: BrowserContext, link: str, seconds: float, *, analysis: bool = True) -> Recorded:
     """Be the candidate: check, agree, and answer all questions within `seconds`, to the receipt."""
     page = context.new_page()
-    page.add_init_script(WATCH_RECORDER)
+    page.add_init_script(recorder.WATCH)
     room.go_to_rules(page, link)
     room.start_recording(page, analysis=analysis)
     # wait_for_function would evaluate a string in the page, which its security policy forbids.
-    room.until(page, lambda: page.evaluate("window.recorded.some((epoch) => epoch.started)"))
+    room.until(page, lambda: any(each["started"] for each in recorder.watched(page)["epochs"]))
     page.wait_for_timeout(seconds * 1000)
     room.answer_and_finish(page, 60000)
-    epochs = page.evaluate("window.recorded.filter((epoch) => epoch.stopped)")
+    [taken], [media] = recorder.camera_seconds(page), recorder.camera_bytes(page)
     page.close()
-    return Recorded(
-        uuid.UUID(urlsplit(link).path.rsplit("/", 1)[1]),
-        max((epoch["stopped"] - epoch["started"]) / 1000 for epoch in epochs),
-    )
+    return Recorded(uuid.UUID(urlsplit(link).path.rsplit("/", 1)[1]), taken, media)
 
 
 def wait_for_report(settings: Settings, recording_id: uuid.UUID, seconds: float = ANALYSIS_SECONDS) -> Result:
