@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from appliance.errors import FupanError, InvalidInputError, KeyholderDownError
-from appliance.keyholder.service import Peer, Service
+from appliance.keyholder.answers.desk import Peer
+from appliance.keyholder.service import Service
 from appliance.keyholder.wire import MAX_LINE_BYTES, encode_error
 
 IDLE_SECONDS = 30.0

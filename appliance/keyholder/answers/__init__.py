@@ -1,0 +1,1 @@
+"""What the keyholder answers, one module for each family of operations."""

@@ -1,0 +1,48 @@
+"""What the families of operations share: the keys, the journal, and recording each use before its answer."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from appliance.config import Settings
+from appliance.errors import KeyholderDownError
+from appliance.keyholder.custody import Custody
+from appliance.keyholder.journal import Journal
+from appliance.keyholder.wire import Request
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Peer:
+    """The process at the other end of the socket, as the kernel names it."""
+
+    pid: int
+    uid: int
+
+
+Operation = Callable[[Request, Peer], Any]
+
+
+@dataclass(frozen=True)
+class Desk:
+    """One keyholder's means."""
+
+    settings: Settings
+    custody: Custody
+    journal: Journal
+
+    def record(self, operation: str, peer: Peer, entry: dict[str, Any]) -> None:
+        """On disk before the answer; a use that cannot be recorded does not happen."""
+        try:
+            self.journal.append({"op": operation, "pid": peer.pid, "uid": peer.uid, **entry})
+        except OSError as error:
+            logger.error("the journal cannot be written: %s", error)
+            raise KeyholderDownError() from error
+
+    def done(self) -> Iterator[dict[str, Any]]:
+        """What the journal says was done, oldest first."""
+        return (entry for entry in self.journal.entries() if "refused" not in entry)

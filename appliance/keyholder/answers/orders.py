@@ -1,0 +1,41 @@
+"""Locking and unlocking, by a person's order."""
+
+from __future__ import annotations
+
+import threading
+
+from appliance.errors import KeyRefusedError
+from appliance.keyholder import gate
+from appliance.keyholder.answers.desk import Desk, Operation, Peer
+from appliance.keyholder.unlock import FileUnlock
+from appliance.keyholder.wire import Request
+
+
+class Orders:
+    """An unlock needs its committed event, once; a lock is never refused."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk, self._custody = desk, desk.custody
+        self._guard = threading.Lock()
+
+    def operations(self) -> dict[str, Operation]:
+        """Name → what answers it."""
+        return {"lock": self._lock, "unlock": self._unlock}
+
+    def _lock(self, request: Request, peer: Peer) -> None:
+        """Without an event, as when the database is down, this journal alone has it."""
+        self._custody.lock()
+        event = request.uuid("event") if request.has("event") else None
+        self._desk.record("lock", peer, {"event": str(event)} if event else {"unrecorded": True})
+
+    def _unlock(self, request: Request, peer: Peer) -> None:
+        event = request.uuid("event")
+        provider = FileUnlock(self._desk.settings)
+        with self._guard:
+            digest = gate.demand_unlock(self._desk.settings, self._custody.vault_id, event)
+            if any(
+                entry["op"] == "unlock" and entry.get("event") == str(event) for entry in self._desk.done()
+            ):
+                raise KeyRefusedError(reason="the event was used before")
+            self._desk.record("unlock", peer, {"event": str(event), "hash": digest.hex()})
+            self._custody.unlock(provider)
