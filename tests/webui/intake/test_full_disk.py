@@ -6,7 +6,6 @@ import contextlib
 import errno
 import json
 import os
-import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from flask.testing import FlaskClient
 from appliance.intake_folder import IntakeFolder
 from tests.support.candidate import Candidate, Epoch
 from tests.support.intake_site import IntakeSite
+from tests.support.small_disk import mounted
 from webui.intake.app import create_app
 
 WRITING = ("mkdir", "open", "pwrite", "pwritev", "ftruncate", "fsync", "fdatasync", "rename")
@@ -132,25 +132,10 @@ def test_wherever_the_disk_fills_up_the_answer_is_507_and_room_mends_it(
     assert failed, f"os.{name} was never refused"
 
 
-def _mount(folder: Path, *options: str) -> None:
-    if os.geteuid() != 0:
-        pytest.skip("mounting a small filesystem needs root")
-    made = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", ",".join(options), "tmpfs", str(folder)],
-        capture_output=True,
-        check=False,
-    )
-    if made.returncode:
-        pytest.skip(f"no small filesystem: {made.stderr.decode().strip()}")
-
-
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    folder = tmp_path / "small"
-    folder.mkdir()
-    _mount(folder, "size=2m", "nr_inodes=200")
-    yield folder
-    subprocess.run(["umount", "--lazy", str(folder)], check=True)
+    with mounted(tmp_path / "small", "size=2m", "nr_inodes=200") as folder:
+        yield folder
 
 
 def fill(folder: Path, *, files: bool) -> Callable[[], None]:
