@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, select
+from sqlalchemy import Connection, func, select
 
 from appliance.audit.log import Action
 from appliance.config import Settings
@@ -55,6 +55,16 @@ PURPOSES = {
 
 
 @dataclass(frozen=True)
+class Committed:
+    """An event that is on the log, its hash that of its body. `now` is the primary's clock."""
+
+    seq: int
+    hash: bytes
+    body: dict[str, Any]
+    now: dt.datetime
+
+
+@dataclass(frozen=True)
 class Use:
     """A use of keys that the log allows now. `browser_keys`: those pinned for the recording, 65 bytes."""
 
@@ -75,15 +85,14 @@ def demand(
     DatabaseDownError."""
     purpose = PURPOSES.get(purpose_name)
     if purpose is None or operation not in purpose.operations:
-        raise _refused(f"{operation} is not for {purpose_name}")
+        raise refused(f"{operation} is not for {purpose_name}")
     with transaction("keyholder", settings) as tx:
-        now, row = _event(tx, event_id)
-        body = _proven_body(row.body, row.hash)
-        _require_statement(body, purpose, purpose_name, recording_id)
-        expires = _expiry(tx, body, row.seq, recording_id, purpose_name)
-        if expires <= now:
-            raise _refused("the event has expired")
-        return _use(tx, row.hash, recording_id, event_id, purpose_name, purpose.unit, expires)
+        found = committed(tx, event_id)
+        _require_statement(found.body, purpose, purpose_name, recording_id)
+        expires = _expiry(tx, found.body, found.seq, recording_id, purpose_name)
+        if expires <= found.now:
+            raise refused("the event has expired")
+        return _use(tx, found.hash, recording_id, event_id, purpose_name, purpose.unit, expires)
 
 
 def demand_unlock(settings: Settings, vault_id: uuid.UUID, event_id: uuid.UUID) -> bytes:
@@ -92,16 +101,15 @@ def demand_unlock(settings: Settings, vault_id: uuid.UUID, event_id: uuid.UUID) 
     Raises KeyRefusedError (with `reason`) and DatabaseDownError.
     """
     with transaction("keyholder", settings) as tx:
-        now, row = _event(tx, event_id)
-        body = _proven_body(row.body, row.hash)
-        event = body["event"]
+        found = committed(tx, event_id)
+        body, event = found.body, found.body["event"]
         if event["action"] != Action.VAULT_UNLOCK or event["outcome"] != "ok":
-            raise _refused("the event is no order to unlock")
+            raise refused("the event is no order to unlock")
         if body["by"] != "fupan_staff" or event["object"] != {"type": "vault", "id": str(vault_id)}:
-            raise _refused("the event orders something else")
-        if now - dt.datetime.fromisoformat(body["at"]) > dt.timedelta(seconds=ORDER_SECONDS):
-            raise _refused("the event has expired")
-        return bytes(row.hash)
+            raise refused("the event orders something else")
+        if found.now - dt.datetime.fromisoformat(body["at"]) > dt.timedelta(seconds=ORDER_SECONDS):
+            raise refused("the event has expired")
+        return found.hash
 
 
 def missing_events(settings: Settings, wanted: Iterable[uuid.UUID]) -> list[uuid.UUID]:
@@ -112,25 +120,25 @@ def missing_events(settings: Settings, wanted: Iterable[uuid.UUID]) -> list[uuid
     return sorted(ids - kept)
 
 
-def _event(tx: Connection, event_id: uuid.UUID) -> tuple[dt.datetime, Row[int, str, bytes]]:
-    """The primary's clock, and the committed event with this id."""
+def committed(tx: Connection, event_id: uuid.UUID) -> Committed:
+    """The committed event with this id. Raises KeyRefusedError."""
     if tx.scalar(select(func.pg_is_in_recovery())):
-        raise _refused("not the primary database")
+        raise refused("not the primary database")
     now = tx.scalar(select(func.now()))
     assert now is not None
     row = tx.execute(
         select(audit_event.c.seq, audit_event.c.body, audit_event.c.hash).where(audit_event.c.id == event_id)
     ).one_or_none()
     if row is None:
-        raise _refused("there is no such event")
-    return now, row
+        raise refused("there is no such event")
+    if hashlib.sha256(row.body.encode()).digest() != bytes(row.hash):
+        raise refused("the event was changed")
+    return Committed(row.seq, bytes(row.hash), json.loads(row.body), now)
 
 
-def _proven_body(text: str, digest: bytes) -> dict[str, Any]:
-    if hashlib.sha256(text.encode()).digest() != bytes(digest):
-        raise _refused("the event was changed")
-    body: dict[str, Any] = json.loads(text)
-    return body
+def refused(reason: str) -> KeyRefusedError:
+    """The refusal, with its reason."""
+    return KeyRefusedError(reason=reason)
 
 
 def _require_statement(
@@ -140,12 +148,12 @@ def _require_statement(
     details = event.get("details", {})
     stated = {name: details.get(name) for name in ("recording", "purpose", "unit")}
     if stated != {"recording": str(recording_id), "purpose": purpose_name, "unit": purpose.unit}:
-        raise _refused("the event allows something else")
+        raise refused("the event allows something else")
     if event["action"] != purpose.action or event["outcome"] != "ok":
-        raise _refused("the event is not such an access")
+        raise refused("the event is not such an access")
     # The database says who wrote the event; the unit in its details is only a claim.
     if body["by"] != f"fupan_{purpose.unit}":
-        raise _refused("the event was written by another unit")
+        raise refused("the event was written by another unit")
 
 
 def _expiry(
@@ -157,16 +165,16 @@ def _expiry(
         try:
             return min(dt.datetime.fromisoformat(body["event"]["details"]["expires"]), latest)
         except (KeyError, TypeError, ValueError):
-            raise _refused("the event has no expiry") from None
+            raise refused("the event has no expiry") from None
     view = tx.execute(
         select(replay_view.c.recording_id, replay_view.c.lease_until, replay_view.c.closed_at).where(
             replay_view.c.event_seq == seq
         )
     ).one_or_none()
     if view is None or view.recording_id != recording_id:
-        raise _refused("no view belongs to the event")
+        raise refused("no view belongs to the event")
     if view.closed_at is not None:
-        raise _refused("the view is closed")
+        raise refused("the view is closed")
     lease: dt.datetime = view.lease_until
     return min(lease, latest)
 
@@ -174,9 +182,9 @@ def _expiry(
 def _require_running(purpose: str, recording_state: str | None, analysis_state: str | None) -> None:
     """A job's event ends with the job: at the seal, or when the analysis is done, failed or withdrawn."""
     if purpose == "seal" and recording_state != RecordingState.SEALING:
-        raise _refused("the recording is not being sealed")
+        raise refused("the recording is not being sealed")
     if purpose == "analyse" and analysis_state != AnalysisState.RUNNING:
-        raise _refused("the recording is not being analysed")
+        raise refused("the recording is not being analysed")
 
 
 def _use(
@@ -197,7 +205,7 @@ def _use(
         .where(attempt.c.id == recording_id)
     ).one_or_none()
     if about is None:
-        raise _refused("there is no such recording")
+        raise refused("there is no such recording")
     _require_running(purpose, about.state, about.analysis)
     pinned = tx.scalars(select(browser_key.c.public_key).where(browser_key.c.attempt_id == recording_id))
     return Use(
@@ -210,7 +218,3 @@ def _use(
         about.department_id,
         frozenset(bytes(key) for key in pinned),
     )
-
-
-def _refused(reason: str) -> KeyRefusedError:
-    return KeyRefusedError(reason=reason)
