@@ -6,6 +6,7 @@ What POSIX promises is all that is assumed: bytes last once their file is fsynce
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import stat
 from collections.abc import Iterator
@@ -25,6 +26,26 @@ class Log:
     root: Path
     operations: list[tuple[Any, ...]] = field(default_factory=list)
     files: dict[int, int] = field(default_factory=dict)  # inode → number of the file
+    before: int = 0  # how many operations stand for what was there, lasting, when the recording began
+
+    def moments(self) -> range:
+        """Where the power may be cut: before the first operation, after each."""
+        return range(self.before, len(self.operations) + 1)
+
+    def take_in(self) -> None:
+        """Note what is there as having lasted."""
+        for path in sorted(self.root.rglob("*")):
+            name = str(path.relative_to(self.root))
+            if path.is_dir():
+                self.operations.append(("mkdir", name))
+            else:
+                number = len(self.operations)
+                self.files[path.stat().st_ino] = number
+                self.operations += [("create", number, name), ("write", number, 0, path.read_bytes())]
+                self.operations.append(("sync", number))
+        folders = [path for path in self.root.rglob("*") if path.is_dir()]
+        self.operations += [("sync folder", self.relative(path)) for path in [self.root, *folders]]
+        self.before = len(self.operations)
 
     def acknowledge(self, line: str) -> None:
         """Note that a step was acknowledged at this moment."""
@@ -45,7 +66,7 @@ class Log:
         target.mkdir()
         names: dict[str, int] = {}
         for i, operation in enumerate(done):
-            if operation[0] in ("mkdir", "create", "link", "replace", "unlink"):
+            if operation[0] in ("mkdir", "create", "link", "replace", "unlink", "rmdir"):
                 parent = str(Path(operation[-1]).parent)
                 if names_last or ("sync folder", parent) in done[i:]:
                     self._apply_name(target, names, operation)
@@ -66,6 +87,9 @@ class Log:
             names[rest[2]] = rest[0]
             if kind == "replace":
                 names.pop(rest[1], None)
+        elif kind == "rmdir":
+            if (target / rest[0]).is_dir() and not any(name.startswith(f"{rest[0]}/") for name in names):
+                (target / rest[0]).rmdir()
         else:
             names.pop(rest[0], None)
 
@@ -99,6 +123,7 @@ class Log:
 def recording(root: Path) -> Iterator[Log]:
     """Record every change below `root` that goes through `os` in this block."""
     log = Log(root)
+    log.take_in()
     real = {name: getattr(os, name) for name in _RECORDERS}
 
     def recorder(name: str) -> Any:
@@ -131,6 +156,23 @@ def _pwritev(log: Log, real: Any, fd: int, pieces: Any, offset: int) -> int:
     return written
 
 
+def _write(log: Log, real: Any, fd: int, data: Any) -> int:
+    status = os.fstat(fd)
+    if status.st_ino not in log.files:  # no file below the root: a pipe, a log
+        return int(real(fd, data))
+    appends = fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_APPEND
+    offset = status.st_size if appends else os.lseek(fd, 0, os.SEEK_CUR)
+    written: int = real(fd, data)
+    log.operations.append(("write", log.files[status.st_ino], offset, bytes(data)[:written]))
+    return written
+
+
+def _pwrite(log: Log, real: Any, fd: int, data: Any, offset: int) -> int:
+    written: int = real(fd, data, offset)
+    log.operations.append(("write", log.files[os.fstat(fd).st_ino], offset, bytes(data)[:written]))
+    return written
+
+
 def _ftruncate(log: Log, real: Any, fd: int, length: int) -> None:
     real(fd, length)
     log.operations.append(("truncate", log.files[os.fstat(fd).st_ino], length))
@@ -160,19 +202,26 @@ def _move(kind: str) -> Any:
     return record
 
 
-def _unlink(log: Log, real: Any, path: Any) -> None:
-    real(path)
-    log.operations.append(("unlink", log.relative(path)))
+def _remove(kind: str) -> Any:
+    def record(log: Log, real: Any, path: Any) -> None:
+        real(path)
+        log.operations.append((kind, log.relative(path)))
+
+    return record
 
 
 _RECORDERS: dict[str, Any] = {
     "open": _open,
+    "write": _write,
+    "pwrite": _pwrite,
     "pwritev": _pwritev,
     "ftruncate": _ftruncate,
     "fsync": _sync,
     "fdatasync": _sync,
     "mkdir": _mkdir,
     "link": _move("link"),
+    "rename": _move("replace"),
     "replace": _move("replace"),
-    "unlink": _unlink,
+    "unlink": _remove("unlink"),
+    "rmdir": _remove("rmdir"),
 }

@@ -1,0 +1,16 @@
+"""What the vault does, one thing a workload, so that each of its writes can be made to fail.
+
+`workloads()` lists them; `tracing` runs one in a process of its own under strace, `power_cut` in this one on
+a disk that can lose its power. tests/promises/test_crash_at_every_write.py is the promise.
+"""
+
+from __future__ import annotations
+
+from tests.crash.documents import Documents
+from tests.crash.recording import Recording
+from tests.crash.workload import Workload
+
+
+def workloads(size: int = 1) -> list[Workload]:
+    """Every workload; `size` is how much each does, where that can be said."""
+    return [Recording(size), Documents(size)]

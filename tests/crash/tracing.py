@@ -1,0 +1,80 @@
+"""Runs a workload in a process of its own under strace, which makes one system call fail or kills it there.
+
+`python -m tests.crash.tracing WORKLOAD FOLDER` is that process: WORKLOAD is a pickled workload, and what it
+acknowledges are lines on standard output.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.crash.workload import Workload
+
+STRACE = shutil.which("strace")
+CALLS = (
+    "openat,mkdir,mkdirat,write,pwrite64,pwritev,pwritev2,ftruncate,fsync,fdatasync,"
+    "rename,renameat,renameat2,link,linkat,unlink,unlinkat,rmdir,copy_file_range,sendfile,fallocate"
+)
+FAULTS = ("error=EIO", "error=ENOSPC", "signal=SIGKILL")
+
+
+@dataclass(frozen=True)
+class Write:
+    """The `ordinal`-th call called `name` of a run, which writes below the workload's folder."""
+
+    name: str
+    ordinal: int
+
+
+def traced(given: Path, folder: Path, log: Path, *options: str) -> tuple[list[str], list[str]]:
+    """Run the workload in the file `given`; what it acknowledged, and the traced calls."""
+    command = [str(STRACE), "-f", "-y", "-qq", "-e", "signal=none", "-e", f"trace={CALLS}", "-o", str(log)]
+    command += [*options, sys.executable, "-B", "-m", "tests.crash.tracing", str(given), str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    return done.stdout.split("\n")[:-1], log.read_text(encoding="utf-8", errors="replace").splitlines()
+
+
+def writes(lines: list[str], folder: Path) -> Iterator[Write]:
+    """Each traced call that writes below `folder`."""
+    counts: dict[str, int] = {}
+    for line in lines:
+        found = re.match(r"\d+ +(\w+)\((.*)", line)
+        if found is None:
+            continue
+        name, rest = found.groups()
+        counts[name] = counts.get(name, 0) + 1
+        if str(folder) in rest and (name != "openat" or "O_CREAT" in rest or "O_TMPFILE" in rest):
+            yield Write(name, counts[name])
+
+
+def crash(given: Path, folder: Path, write: Write, fault: str) -> list[str]:
+    """Let the workload meet the fault at this write; what it acknowledged. The fault must have been met."""
+    log = folder.with_suffix(".log")
+    inject = f"inject={write.name}:{fault}:when={write.ordinal}"
+    done, lines = traced(given, folder, log, "-e", inject)
+    if fault.startswith("signal"):
+        hit = lines[-1]
+        assert hit.endswith("= ?"), "the process outlived its SIGKILL"
+    else:
+        (hit,) = [line for line in lines if "(INJECTED)" in line]
+    assert str(folder) in hit, (write, fault, hit)
+    return done
+
+
+def main() -> None:
+    """Be the process."""
+    with Path(sys.argv[1]).open("rb") as file:
+        workload: Workload = pickle.load(file)
+    workload.run(Path(sys.argv[2]), lambda line: os.write(1, f"{line}\n".encode()))
+
+
+if __name__ == "__main__":
+    main()
