@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable
+import uuid
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from storage.journal import payload_of, proves, read_index
 from storage.keystore import SUFFIX as KEY_SUFFIX
 from storage.keystore import KeyStore
 from storage.layout import SUFFIX, file_path
+from storage.ledger import LEDGER_NAME
+from storage.ledger_format import Chain, parse_ledger
 from storage.sealed import SealedReader, read_header
 from storage.segment_format import SealedHeader, layout_of
 
@@ -24,7 +27,8 @@ FileKey = Callable[[SealedHeader], bytes | None]
 class Finding:
     """One thing to know.
 
-    kind: that of an IntegrityError, or `leftover`, `torn_tail`, `stranger`, `unreadable`.
+    kind: that of an IntegrityError or LedgerError, or `leftover`, `torn_tail`, `behind`, `stranger`,
+    `unreadable`.
     """
 
     path: Path
@@ -34,7 +38,7 @@ class Finding:
     @property
     def harmless(self) -> bool:
         """Whether it is what a crash may leave and the next write tidies; anything else needs a person."""
-        return self.kind in ("leftover", "torn_tail")
+        return self.kind in ("leftover", "torn_tail", "behind")
 
 
 def check(root: Path | str, full: bool = False, file_key: FileKey | None = None) -> list[Finding]:
@@ -52,12 +56,36 @@ def check_keys(root: Path | str) -> list[Finding]:
     store = KeyStore(root)
 
     def check_record(path: Path) -> list[Finding]:
+        if path == Path(root) / LEDGER_NAME:
+            return []  # check_ledger
         if path.suffix != KEY_SUFFIX:
             return [Finding(path, "stranger", "not a key record")]
         store.get(path.parent.name, path.name.removesuffix(KEY_SUFFIX))
         return []
 
     return _walk(Path(root), check_record)
+
+
+def check_ledger(copies: Sequence[Path], vault_id: uuid.UUID, public: bytes) -> list[Finding]:
+    """What is wrong with the copies of the erase ledger, each entry proven by its key's public half.
+
+    A copy that lacks the last entry is what a crash leaves, and the next unlock or erasure makes it good.
+    """
+    found: dict[Path, Chain] = {}
+
+    def check_copy(path: Path) -> list[Finding]:
+        found[path] = parse_ledger(path.read_bytes(), vault_id, public)
+        torn = found[path].torn
+        return [Finding(path, "torn_tail", f"{torn} bytes")] if torn else []
+
+    findings = [each for path in copies if os.path.lexists(path) for each in _findings(path, check_copy)]
+    longest = max((chain.head.count for chain in found.values()), default=0)
+    for path in copies:
+        count = found[path].head.count if path in found else 0
+        if count < longest and (path in found or not os.path.lexists(path)):
+            kind = "behind" if count == longest - 1 else "short"
+            findings.append(Finding(path, kind, f"entries {count + 1} to {longest} are in another copy"))
+    return findings
 
 
 def check_journal(path: Path | str, full: bool = False) -> list[Finding]:
@@ -113,6 +141,8 @@ def _findings(path: Path, check_file: Callable[[Path], list[Finding]]) -> list[F
 
 
 def _check_sealed(root: Path, path: Path, full: bool, file_key: FileKey | None) -> list[Finding]:
+    if path == root / LEDGER_NAME:
+        return []  # check_ledger
     if path.suffix != SUFFIX:
         return [Finding(path, "stranger", "not a sealed file")]
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)

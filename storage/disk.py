@@ -183,6 +183,29 @@ def create_or_prove_equal(path: Path, data: bytes) -> None:
         sync_folder(path.parent)
 
 
+def destroy(path: Path) -> bool:
+    """Overwrite a file with random bytes, fsync, remove its name, fsync the folder. False when there is none.
+
+    What that is worth: a file system that copies on write, a flash disk or a snapshot may keep the old bytes.
+    """
+    try:
+        fd = os.open(path, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except FileNotFoundError:
+        if path.parent.is_dir():  # another run may have been killed between the removal and its fsync
+            sync_folder(path.parent)
+        return False
+    try:
+        left, offset = os.fstat(fd).st_size, 0
+        while left > offset:
+            offset = write_at(fd, [secrets.token_bytes(min(left - offset, 1 << 20))], offset)
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+    path.unlink(missing_ok=True)
+    sync_folder(path.parent)
+    return True
+
+
 def is_temporary(path: Path) -> bool:
     """Whether this is the temporary name of a file being written."""
     return path.name.startswith(".") and path.name.endswith(TEMPORARY_SUFFIX)

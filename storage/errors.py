@@ -7,7 +7,7 @@ class VaultError(Exception):
     """Base of every expected failure of storage."""
 
     def __init__(self, kind: str, detail: str = "") -> None:
-        self.kind = kind
+        self.kind, self.detail = kind, detail
         super().__init__(f"{kind}: {detail}" if detail else kind)
 
 
@@ -39,3 +39,11 @@ class NotFound(VaultError):
 
 class SegmentEmitted(VaultError):
     """A write into a segment that is encrypted already; a segment is encrypted exactly once."""
+
+
+class LedgerError(VaultError):
+    """An erase ledger that cannot be believed; nothing is erased or unlocked by it.
+
+    kind: `line`, `version`, `foreign`, `forged`, `gap`, `order`, `forked` (two histories), `short` (more is
+    known than is there), `key` (its key is missing), `changed` (under our hands), `head` (no head).
+    """

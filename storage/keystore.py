@@ -39,6 +39,16 @@ class KeyStore:
         self._require_named(record, kind, key_id)
         return record
 
+    def destroy(self, kind: str, key_id: str) -> bool:
+        """Overwrite and remove a record, and what a crashed writer left of it; False when there is none.
+
+        Once it returns, nothing under this key opens any more. Repeating it is harmless.
+        """
+        path = self.path(kind, key_id)
+        if path.parent.is_dir():
+            disk.leftovers(path.parent, remove=True)
+        return disk.destroy(path)
+
     def list(self, kind: str) -> list[str]:
         """The ids of this kind, sorted."""
         check_name(kind, "any")

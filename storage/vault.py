@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from storage import disk
-from storage.check import Finding, check, check_journal, check_keys
+from storage.check import Finding, check, check_journal, check_keys, check_ledger
 from storage.errors import (
     BadOpening,
     IntegrityError,
     JournalConflict,
+    LedgerError,
     NotFound,
     SegmentEmitted,
     VaultError,
@@ -36,6 +37,19 @@ from storage.keys import (
 )
 from storage.keystore import KeyStore
 from storage.layout import SUFFIX, file_path, recording_folder
+from storage.ledger import LEDGER_NAME, Ledger, ledger_exists, newest_head
+from storage.ledger_format import (
+    DAY_KEY,
+    EMPTY,
+    ERASE,
+    KEY_ID,
+    MAX_RECORDINGS,
+    Chain,
+    Entry,
+    Head,
+    Known,
+    erase_body,
+)
 from storage.opening import (
     DATA,
     END,
@@ -60,21 +74,33 @@ from storage.segment_format import KINDS, SealedHeader, layout_of, new_header, p
 
 __all__ = [
     "DATA",
+    "DAY_KEY",
+    "EMPTY",
     "END",
+    "ERASE",
     "EVENTS_MIME",
+    "KEY_ID",
+    "LEDGER_NAME",
     "MAX_OPENING_BYTES",
+    "MAX_RECORDINGS",
     "BadOpening",
+    "Chain",
     "ChunkState",
     "Clock",
     "Draft",
+    "Entry",
     "EpochState",
     "EpochWriter",
     "Finding",
+    "Head",
     "IntegrityError",
     "Journal",
     "JournalConflict",
     "KeyRecord",
     "KeyStore",
+    "Known",
+    "Ledger",
+    "LedgerError",
     "NotFound",
     "Opening",
     "Recipient",
@@ -91,12 +117,16 @@ __all__ = [
     "check",
     "check_journal",
     "check_keys",
+    "check_ledger",
     "derive_file_key",
     "encrypt_chunk",
+    "erase_body",
+    "ledger_exists",
     "new_browser_key",
     "new_day_key",
     "new_header",
     "new_key",
+    "newest_head",
     "open_epoch_key",
     "parse_header",
     "parse_opening",

@@ -65,3 +65,33 @@ def test_a_file_tidied_before_its_lock_is_made_again(tmp_path: Path, monkeypatch
         assert len(tidied) == 1
         temporary.commit()
     assert path.exists()
+
+
+def test_a_destroyed_file_is_overwritten_before_its_name_goes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "f"
+    secret = bytes(range(256)) * 9000  # more than is written at once
+    path.write_bytes(secret)
+    other = tmp_path / "g"
+    other.hardlink_to(path)  # what a crashed writer left under its temporary name
+    order: list[str] = []
+    real = os.fsync
+    monkeypatch.setattr(
+        os, "fsync", lambda fd: (order.append("file" if path.exists() else "folder"), real(fd))
+    )
+    assert disk.destroy(path)
+    assert order == ["file", "folder"]
+    assert not path.exists()
+    assert len(other.read_bytes()) == len(secret)
+    assert secret[:64] not in other.read_bytes()
+    assert not disk.destroy(path)
+    assert not disk.destroy(tmp_path / "nowhere" / "f")
+
+
+def test_a_link_in_a_files_place_is_not_destroyed_through(tmp_path: Path) -> None:
+    (tmp_path / "kept").write_bytes(b"kept")
+    (tmp_path / "f").symlink_to(tmp_path / "kept")
+    with pytest.raises(OSError, match="symbolic"):
+        disk.destroy(tmp_path / "f")
+    assert (tmp_path / "kept").read_bytes() == b"kept"

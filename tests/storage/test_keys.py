@@ -116,6 +116,19 @@ def test_a_store_keeps_a_record_and_never_another_in_its_place(tmp_path: Path) -
     assert [path.name for path in (tmp_path / "keys").rglob("*") if path.is_file()] == ["r1.key"]
 
 
+def test_a_destroyed_record_leaves_nothing(tmp_path: Path) -> None:
+    store = KeyStore(tmp_path / "keys")
+    assert not store.destroy("recording", "r1")
+    store.put("recording", "r1", record())
+    crashed = store.path("recording", "r1").with_name(".r1.key.12345678.tmp")
+    crashed.hardlink_to(store.path("recording", "r1"))
+    assert store.destroy("recording", "r1")
+    assert not store.destroy("recording", "r1")
+    assert [path for path in (tmp_path / "keys").rglob("*") if path.is_file()] == []
+    with pytest.raises(NotFound):
+        store.get("recording", "r1")
+
+
 def test_a_record_under_another_name_is_refused(tmp_path: Path) -> None:
     store = KeyStore(tmp_path)
     with pytest.raises(IntegrityError, match="key"):

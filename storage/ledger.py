@@ -1,0 +1,119 @@
+"""The erase ledger as files: two copies, so that neither a restore of the keys nor one of the media goes back
+behind an erasure. `ledger_format` has the bytes.
+
+An entry is in both copies, on disk, before what it names is destroyed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import uuid
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from storage import disk
+from storage.errors import LedgerError
+from storage.ledger_format import EMPTY, Chain, Entry, Head, Known, make_entry, parse_ledger
+
+LEDGER_NAME = "ledger"
+
+
+class Ledger:
+    """Two copies of one ledger. Not safe across threads: its one writer has a lock of its own."""
+
+    def __init__(self, copies: Sequence[Path], vault_id: uuid.UUID, public: bytes) -> None:
+        """`copies`: the files, that beside the keys first; `public`: of the ledger key, 32 bytes."""
+        self._copies, self._vault_id, self._public = tuple(copies), vault_id, public
+        self._chain: Chain | None = None
+
+    @property
+    def chain(self) -> Chain:
+        """What is proven; settled first where that has not been done since a failure."""
+        return self._chain if self._chain is not None else self.settle()
+
+    def settle(self, known: Iterable[Known] = ()) -> Chain:
+        """Compare the copies, take over the longer one, and demand that it is no shorter than what is known.
+
+        What a crash left is tidied: a torn last line is cut, a copy that lacks the last entry gets it. Raises
+        LedgerError naming the copy and what is wrong; then nothing was changed.
+        """
+        self._chain = None
+        found = [(path, self._read(path)) for path in self._copies]
+        longest = max((chain for _, chain in found), key=lambda chain: len(chain.entries))
+        for path, chain in found:
+            count = len(chain.entries)
+            if longest.heads[count] != chain.heads[-1]:
+                raise LedgerError("forked", f"{path}: its entry {count} is another than in the other copy")
+        longest.require(known)
+        for path, chain in found:
+            missing = longest.lines_after(len(chain.entries))
+            if chain.torn or missing:
+                self._write(path, chain.size, missing, torn=chain.torn)
+        longest.torn = 0
+        self._chain = longest
+        return longest
+
+    def append(
+        self,
+        kind: str,
+        body: Mapping[str, Any],
+        sign: Callable[[bytes], bytes],
+        at: datetime | None = None,
+    ) -> Entry:
+        """Write one entry, lasting in both copies when this returns. After an error the next call finds out
+        whether it is there. Raises LedgerError, VaultFull."""
+        chain = self.chain
+        entry = make_entry(chain, self._vault_id, kind, body, sign, at)
+        self._chain = None
+        for path in self._copies:
+            self._write(path, chain.size, entry.line + b"\n")
+        chain.add(entry)
+        self._chain = chain
+        return entry
+
+    def _read(self, path: Path) -> Chain:
+        try:
+            data = path.read_bytes()
+        except FileNotFoundError:
+            return Chain()
+        try:
+            return parse_ledger(data, self._vault_id, self._public)
+        except LedgerError as error:
+            raise LedgerError(error.kind, f"{path}: {error.detail}") from None
+
+    @staticmethod
+    def _write(path: Path, end: int, lines: bytes, torn: int = 0) -> None:
+        with disk.locked_file(path, create=True, exclusive=True) as fd:
+            if os.fstat(fd).st_size != end + torn:
+                raise LedgerError("changed", f"{path} was changed by somebody else")
+            try:
+                os.ftruncate(fd, end)
+                disk.write_at(fd, [lines], end)
+                disk.sync_data(fd)
+            except BaseException:
+                with contextlib.suppress(OSError):
+                    os.ftruncate(fd, end)
+                raise
+        disk.sync_folder(path.parent)
+
+
+def newest_head(copies: Iterable[Path], vault_id: uuid.UUID, public: bytes) -> Head:
+    """How far the longest readable copy goes, for statements made while the vault is locked.
+
+    A copy that cannot be believed counts for nothing here; it is named at the unlock.
+    """
+    heads = [EMPTY]
+    for path in copies:
+        try:
+            heads.append(parse_ledger(path.read_bytes(), vault_id, public).head)
+        except (OSError, LedgerError):
+            continue
+    return max(heads, key=lambda head: head.count)
+
+
+def ledger_exists(copies: Iterable[Path]) -> bool:
+    """Whether any copy holds a byte."""
+    return any(path.is_file() and path.stat().st_size > 0 for path in copies)
