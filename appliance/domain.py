@@ -81,6 +81,21 @@ class ScreenPolicy(enum.StrEnum):
     REQUIRED = "required"
 
 
+class OwnerKind(enum.StrEnum):
+    """Whose key a document is sealed under."""
+
+    RECORDING = "recording"
+    PERSON = "person"
+
+
+@dataclass(frozen=True)
+class Owner:
+    """What a sealed document is about: one recording, or one person over all their interviews."""
+
+    kind: OwnerKind
+    id: uuid.UUID
+
+
 @dataclass(frozen=True)
 class Question:
     """A prompt put to every candidate in the same words and order; times in seconds."""

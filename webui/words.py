@@ -197,6 +197,7 @@ def object_type(name: str) -> str:
     return {
         "account": _("Account"),
         "attempt": _("Interview"),
+        "candidate": _("Candidate"),
         "log": _("Access log"),
         "page": _("Page"),
         "position": _("Position"),
@@ -244,6 +245,10 @@ def actions_undone() -> dict[str, str]:
         "vault:unlock": _("unlocking the vault failed"),
         "session:sign-in": _("sign-in refused"),
         "account:change": _("account not changed"),
+        "note:keep": _("a note was not kept"),
+        "note:open": _("notes could not be read"),
+        "resume:keep": _("a résumé was not kept"),
+        "resume:open": _("a résumé could not be opened"),
     }
 
 
@@ -271,6 +276,10 @@ def actions() -> dict[str, str]:
         "analyse:cancel": _("analysis cancelled"),
         "replay:open": _("opened a replay"),
         "replay:close": _("closed a replay"),
+        "note:keep": _("wrote a note"),
+        "note:open": _("read notes"),
+        "resume:keep": _("attached a résumé"),
+        "resume:open": _("opened a résumé"),
         "vault:lock": _("locked the vault"),
         "vault:unlock": _("unlocked the vault"),
         "session:issue-link": _("sign-in link issued"),

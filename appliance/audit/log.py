@@ -18,7 +18,7 @@ import hashlib
 import itertools
 import json
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,7 +26,7 @@ from sqlalchemy import Connection, exc, select, text
 
 from appliance.config import Settings
 from appliance.database import DatabaseRole, transaction
-from appliance.domain import User
+from appliance.domain import Owner, User
 from appliance.errors import AuditUnavailableError
 from appliance.tables import audit_event, audit_head
 
@@ -59,6 +59,10 @@ class Action(enum.StrEnum):
     ANALYSE_CANCEL = "analyse:cancel"
     REPLAY_OPEN = "replay:open"
     REPLAY_CLOSE = "replay:close"
+    NOTE_KEEP = "note:keep"
+    NOTE_OPEN = "note:open"
+    RESUME_KEEP = "resume:keep"
+    RESUME_OPEN = "resume:open"
     VAULT_LOCK = "vault:lock"
     VAULT_UNLOCK = "vault:unlock"
     SESSION_LINK = "session:issue-link"
@@ -184,8 +188,17 @@ def denied(
 
 def key_use(recording: uuid.UUID, purpose: str, unit: str, expires: dt.datetime) -> dict[str, str]:
     """The details the keyholder demands before it gives a key: for what, to whom, until when (UTC)."""
-    until = expires.astimezone(dt.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    return {"recording": str(recording), "purpose": purpose, "unit": unit, "expires": until}
+    return {"recording": str(recording), "purpose": purpose, "unit": unit, "expires": _moment(expires)}
+
+
+def document_use(owner: Owner, purpose: str, names: Sequence[str], expires: dt.datetime) -> dict[str, Any]:
+    """The same for documents that people keep and open: these files of one owner, by staff."""
+    stated = {"purpose": purpose, "documents": list(names), "unit": "staff", "expires": _moment(expires)}
+    return {owner.kind.value: str(owner.id), **stated}
+
+
+def _moment(instant: dt.datetime) -> str:
+    return instant.astimezone(dt.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def canonical(value: Mapping[str, Any]) -> str:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from appliance.config import Settings
+from appliance.domain import Owner
 from appliance.errors import KeyholderDownError, VaultLockedError
 from appliance.keyholder.wire import MAX_LINE_BYTES, raise_error, to_bytes, to_text
 from appliance.packet import DayKey
@@ -132,6 +133,25 @@ class Keyholder:
             openings=[to_text(opening) for opening in openings],
         )
         return [to_bytes(each["key"]) if "key" in each else EpochProblem(each["problem"]) for each in found]
+
+    def new_document_key(self, owner: Owner, event_id: uuid.UUID, name: str) -> tuple[bytes, bytes]:
+        """(header, key) for the one write of the document that the event names. A person's own key is made
+        the first time."""
+        header, key = self._ask(
+            "new_document_key", owner=owner.kind, id=str(owner.id), event=str(event_id), name=name
+        )
+        return to_bytes(header), to_bytes(key)
+
+    def document_keys(self, owner: Owner, event_id: uuid.UUID, headers: Sequence[bytes]) -> list[bytes]:
+        """The keys (32 bytes) of documents that the event names, by their headers, in order."""
+        found = self._ask(
+            "document_keys",
+            owner=owner.kind,
+            id=str(owner.id),
+            event=str(event_id),
+            headers=[to_text(header) for header in headers],
+        )
+        return [to_bytes(key) for key in found]
 
     def missing_events(self) -> list[uuid.UUID]:
         """Events that keys were given for and that the audit log no longer has."""

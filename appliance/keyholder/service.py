@@ -8,6 +8,7 @@ from typing import Any
 from appliance.config import Settings
 from appliance.errors import DamagedError, InvalidInputError, KeyRefusedError, StorageFullError
 from appliance.keyholder.answers.desk import Desk, Operation, Peer
+from appliance.keyholder.answers.documents import Documents
 from appliance.keyholder.answers.orders import Orders
 from appliance.keyholder.answers.plain import Plain
 from appliance.keyholder.answers.uses import Uses
@@ -16,7 +17,7 @@ from appliance.keyholder.journal import Journal
 from appliance.keyholder.wire import Request
 from storage.vault import IntegrityError, VaultError, VaultFull
 
-FAMILIES = (Plain, Orders, Uses)
+FAMILIES = (Plain, Orders, Uses, Documents)
 
 logger = logging.getLogger(__name__)
 

@@ -1,10 +1,11 @@
-"""The keys that recordings hang on: department-and-year keys, recording keys, file keys."""
+"""The keys that recordings and people hang on: department-and-year, recording, person and file keys."""
 
 from __future__ import annotations
 
 import threading
 import uuid
 
+from appliance.domain import OwnerKind
 from appliance.errors import KeyRefusedError
 from appliance.keyholder.vault_key import VaultKey
 from storage.vault import (
@@ -43,16 +44,28 @@ class KeyTree:
             raise KeyRefusedError(reason="the recording's key belongs to another department or year")
         return kept
 
-    def file_key(self, header: SealedHeader) -> bytes:
+    def create_person_key(self, person: uuid.UUID) -> None:
+        """Make a person's key under the vault key, unless it is there."""
+        with self._guard:
+            vault_key = self._vault_key.use()
+            try:
+                self._store.get("person", str(person))
+            except NotFound:
+                self._put("person", str(person), new_key(), vault_key, str(self._vault_id))
+
+    def file_key(self, header: SealedHeader, owner: OwnerKind = OwnerKind.RECORDING) -> bytes:
         """The key (32 bytes) of the sealed file with this header. Raises KeyRefusedError."""
         if header.vault_id != self._vault_id:
             raise KeyRefusedError(reason="the file is of another vault")
-        return derive_file_key(self._recording_key(header.owner), header)
+        own = self._person_key if owner is OwnerKind.PERSON else self._recording_key
+        return derive_file_key(own(header.owner), header)
 
-    def new_file_key(self, recording: uuid.UUID, kind: str, name: str) -> tuple[SealedHeader, bytes]:
+    def new_file_key(
+        self, owner_id: uuid.UUID, kind: str, name: str, owner: OwnerKind = OwnerKind.RECORDING
+    ) -> tuple[SealedHeader, bytes]:
         """A fresh header and its key, for one write of one file."""
-        header = new_header(self._vault_id, recording, kind, name)
-        return header, self.file_key(header)
+        header = new_header(self._vault_id, owner_id, kind, name)
+        return header, self.file_key(header, owner)
 
     def _recording_key(self, recording: uuid.UUID) -> bytes:
         vault_key = self._vault_key.use()
@@ -61,6 +74,14 @@ class KeyTree:
         except NotFound:
             raise KeyRefusedError(reason="the recording has no key") from None
         return unwrap(unwrap(vault_key, self._store.get("department-year", record.parent)), record)
+
+    def _person_key(self, person: uuid.UUID) -> bytes:
+        vault_key = self._vault_key.use()
+        try:
+            record = self._store.get("person", str(person))
+        except NotFound:
+            raise KeyRefusedError(reason="the person has no key") from None
+        return unwrap(vault_key, record)
 
     def _department_year_key(self, name: str) -> bytes:
         vault_key = self._vault_key.use()
