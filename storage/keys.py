@@ -1,7 +1,8 @@
 """Keys as values: made, wrapped, unwrapped, derived. No input or output happens here.
 
-A key record is canonical JSON; its wrapped key is AES-256-GCM under the parent key, and every clear field of
-the record is bound as associated data. `storage.keystore` keeps records as files.
+A key record is canonical JSON; its wrapped key is encrypted under the parent key, and every clear field of
+the record is bound as associated data. Suite 1 makes records of version 1, which open for ever; later suites
+make version 2, which states its suite. `storage.keystore` keeps records as files.
 """
 
 from __future__ import annotations
@@ -11,20 +12,18 @@ import binascii
 import json
 import re
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from storage.errors import IntegrityError
 from storage.segment_format import KEY_BYTES, SealedHeader, parse_header
+from storage.suites import NONCE_BYTES, SUITE_1, Aead, from_newer, suite_of
 
-VERSION = 1
+NEWEST_VERSION = 2
 KINDS = frozenset({"day", "department-year", "recording", "person", "service"})
 MAX_RECORD_BYTES = 4096
 _KEY_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
@@ -41,16 +40,26 @@ class KeyRecord:
     public: bytes | None
     nonce: bytes
     wrapped: bytes
+    suite: int = SUITE_1.number
 
     @property
     def bound(self) -> bytes:
         """The associated data: every clear field."""
-        return canonical_json(_clear_fields(self.kind, self.id, self.parent, self.created, self.public))
+        return canonical_json(self._clear_fields())
 
     def encode(self) -> bytes:
         """The bytes of the record's file."""
-        fields = _clear_fields(self.kind, self.id, self.parent, self.created, self.public)
-        return canonical_json(fields | {"nonce": _to_text(self.nonce), "wrapped": _to_text(self.wrapped)})
+        secret = {"nonce": _to_text(self.nonce), "wrapped": _to_text(self.wrapped)}
+        return canonical_json(self._clear_fields() | secret)
+
+    def _clear_fields(self) -> dict[str, object]:
+        fields: dict[str, object] = {"kind": self.kind, "id": self.id, "parent": self.parent}
+        fields |= {"created": self.created, "version": 1}
+        if self.public is not None:
+            fields["public"] = _to_text(self.public)
+        if self.suite != SUITE_1.number:
+            fields |= {"version": 2, "suite": self.suite}
+        return fields
 
 
 def canonical_json(value: object) -> bytes:
@@ -72,15 +81,15 @@ def wrap(
     key: bytes,
     created: datetime | None = None,
     public: bytes | None = None,
+    suite: int = SUITE_1.number,
 ) -> bytes:
     """A key record that holds `key` under `parent_key`; `public` is the public half of a pair."""
     check_name(kind, key_id)
     moment = (created or datetime.now(UTC)).astimezone(UTC)
     at = moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    nonce = secrets.token_bytes(12)
-    bound = canonical_json(_clear_fields(kind, key_id, parent, at, public))
-    wrapped = AESGCM(parent_key).encrypt(nonce, key, bound)
-    return KeyRecord(kind, key_id, parent, at, public, nonce, wrapped).encode()
+    record = KeyRecord(kind, key_id, parent, at, public, secrets.token_bytes(NONCE_BYTES), b"", suite)
+    wrapped = _wrapping(parent_key, suite).encrypt(record.nonce, key, record.bound)
+    return replace(record, wrapped=wrapped).encode()
 
 
 def unwrap(parent_key: bytes, record: bytes | KeyRecord) -> bytes:
@@ -88,29 +97,49 @@ def unwrap(parent_key: bytes, record: bytes | KeyRecord) -> bytes:
     if isinstance(record, bytes):
         record = parse_record(record)
     try:
-        return AESGCM(parent_key).decrypt(record.nonce, record.wrapped, record.bound)
+        return _wrapping(parent_key, record.suite).decrypt(record.nonce, record.wrapped, record.bound)
     except InvalidTag:
         raise IntegrityError("key", f"{record.kind} {record.id} does not open under its parent") from None
 
 
+def _wrapping(parent_key: bytes, number: int) -> Aead:
+    suite = suite_of(number)
+    if suite is SUITE_1:
+        return Aead(suite, parent_key)  # as version 1 has always done
+    return Aead(suite, suite.derive(parent_key, b"", b"fupan wrapping key v2" + bytes((number,))))
+
+
 def parse_record(data: bytes) -> KeyRecord:
-    """Read a key record; only the one canonical spelling is accepted."""
+    """Read a key record; only the one canonical spelling is accepted.
+
+    Raises IntegrityError: "version" for a version or suite that is not known here, else "key".
+    """
     try:
         if len(data) > MAX_RECORD_BYTES:
             raise ValueError("too long")
         fields = json.loads(data)
-        if not isinstance(fields, dict) or fields.get("version") != VERSION:
-            raise ValueError("unknown version")
+        if not isinstance(fields, dict):
+            raise TypeError("no object")
+        suite = _stated_suite(fields)
         texts = [fields[name] for name in ("kind", "id", "parent", "created", "nonce", "wrapped")]
         kind, key_id, parent, created, nonce, wrapped = map(_text, texts)
         public = _to_bytes(_text(fields["public"])) if "public" in fields else None
         check_name(kind, key_id)
-        record = KeyRecord(kind, key_id, parent, created, public, _to_bytes(nonce), _to_bytes(wrapped))
-        if len(record.nonce) != 12 or record.encode() != data:
+        record = KeyRecord(kind, key_id, parent, created, public, _to_bytes(nonce), _to_bytes(wrapped), suite)
+        if len(record.nonce) != NONCE_BYTES or record.encode() != data:
             raise ValueError("not canonical")
-    except (ValueError, KeyError, TypeError, RecursionError, IntegrityError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise IntegrityError("key", f"not a key record: {error}") from None
     return record
+
+
+def _stated_suite(fields: dict[str, object]) -> int:
+    version, suite = fields.get("version"), fields.get("suite", SUITE_1.number)
+    if type(version) is not int or type(suite) is not int or version < 1 or suite < 1:
+        raise ValueError("no version or suite")
+    if version > NEWEST_VERSION:
+        raise from_newer(f"version {version} of key records")
+    return suite_of(suite).number
 
 
 def check_name(kind: str, key_id: str) -> None:
@@ -119,11 +148,11 @@ def check_name(kind: str, key_id: str) -> None:
         raise IntegrityError("key", "kind or id is not allowed")
 
 
-def derive_file_key(recording_key: bytes, header: SealedHeader | bytes) -> bytes:
-    """The key of one sealed file, from its owner's key and its header."""
+def derive_file_key(owner_key: bytes, header: SealedHeader | bytes) -> bytes:
+    """The key of one sealed file, from its owner's key (32 bytes) and its header: 32 bytes, 16 in suite 2."""
     if isinstance(header, bytes):
         header = parse_header(header)
-    return HKDF(hashes.SHA256(), KEY_BYTES, header.salt, header.key_info).derive(recording_key)
+    return suite_of(header.suite).derive(owner_key, header.salt, header.key_info)
 
 
 def new_day_key() -> tuple[bytes, bytes]:
@@ -143,19 +172,6 @@ def load_day_private(private: bytes) -> ec.EllipticCurvePrivateKey:
         return ec.derive_private_key(int.from_bytes(private, "big"), ec.SECP256R1())
     except ValueError:
         raise IntegrityError("key", "not a P-256 scalar") from None
-
-
-def _clear_fields(
-    kind: str, key_id: str, parent: str, created: str, public: bytes | None
-) -> dict[str, object]:
-    fields: dict[str, object] = {
-        "version": VERSION,
-        "kind": kind,
-        "id": key_id,
-        "parent": parent,
-        "created": created,
-    }
-    return fields | ({} if public is None else {"public": _to_text(public)})
 
 
 def _text(value: object) -> str:

@@ -20,14 +20,15 @@ from cryptography.exceptions import InvalidSignature, InvalidTag
 from cryptography.hazmat.primitives import hashes, hpke
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from storage.errors import BadOpening, IntegrityError
 from storage.keys import canonical_json, load_day_private, new_key, public_bytes
-from storage.segment_format import KEY_BYTES, TAG_BYTES, length_prefixed
+from storage.segment_format import KEY_BYTES, length_prefixed
+from storage.suites import SUITE_1, TAG_BYTES, Aead
 
 MAGIC = b"FPO1"
-SUITE = 1
+# Browsers have no other, whatever the suite of the vault.
+SUITE = SUITE_1
 MAX_OPENING_BYTES = 1024
 MAX_RECIPIENTS = 8
 EVENTS_MIME = "application/x-fupan-events+json"
@@ -128,7 +129,7 @@ def parse_opening(body: bytes | memoryview) -> Opening:
     at = _Cursor(bytes(body[:MAX_OPENING_BYTES]))
     if at.take(4) != MAGIC:
         raise BadOpening("magic")
-    if at.field(1, 1)[0] != SUITE:
+    if at.field(1, 1)[0] != SUITE.number:
         raise BadOpening("suite")
     vault_id, recording_id = uuid.UUID(bytes=at.field(16, 16)), uuid.UUID(bytes=at.field(16, 16))
     track = at.text(32)
@@ -223,7 +224,7 @@ def build_opening(
     """A signed opening and its epoch key (32 bytes). `recipients`: day-key id → public point (65 bytes)."""
     epoch_key = new_key() if epoch_key is None else epoch_key
     fields = (
-        bytes((SUITE,)),
+        bytes((SUITE.number,)),
         vault_id.bytes,
         recording_id.bytes,
         track.encode(),
@@ -280,14 +281,14 @@ def _chunk_bound_to(opening_sha256: bytes, n: int, flag: int) -> bytes:
 def encrypt_chunk(epoch_key: bytes, opening: Opening, n: int, flag: int, plaintext: bytes) -> bytes:
     """The ciphertext of chunk `n` with its tag. Call it once for each n."""
     bound_to = _chunk_bound_to(opening.sha256, n, flag)
-    return AESGCM(epoch_key).encrypt(chunk_nonce(n, flag), plaintext, bound_to)
+    return Aead(SUITE, epoch_key).encrypt(chunk_nonce(n, flag), plaintext, bound_to)
 
 
 class ChunkOpener:
     """Opens the chunks of one epoch."""
 
     def __init__(self, epoch_key: bytes, opening_sha256: bytes) -> None:
-        self._aead = AESGCM(epoch_key)
+        self._aead = Aead(SUITE, epoch_key)
         self._opening_sha256 = opening_sha256
 
     def decrypt(self, n: int, flag: int, ciphertext: bytes | memoryview) -> bytes:

@@ -12,12 +12,12 @@ from storage.errors import IntegrityError, SegmentEmitted
 from storage.seeking import Seeking, SeekingReader
 from storage.segment_format import (
     MAX_HEADER_BYTES,
-    TAG_BYTES,
     SealedHeader,
     SegmentCipher,
     layout_of,
     parse_header,
 )
+from storage.suites import TAG_BYTES
 
 # Segments read or written by one system call: 1 MiB of plaintext.
 _BATCH = 16

@@ -5,7 +5,6 @@ A sealed file is `header ‖ segment 0 ‖ … ‖ segment last`. docs/vault_for
 
 from __future__ import annotations
 
-import hashlib
 import re
 import secrets
 import struct
@@ -15,15 +14,13 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from storage.errors import IntegrityError
+from storage.suites import SUITE_1, TAG_BYTES, Aead, from_newer, suite_of
 
 MAGIC = b"FPS1"
 VERSION = 1
-SUITE_AES_256_GCM = 1
 SEGMENT_BYTES = 65536
-TAG_BYTES = 16
 SALT_BYTES = 32
 KEY_BYTES = 32
 MAX_HEADER_BYTES = 256
@@ -33,7 +30,7 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
 @dataclass(frozen=True)
 class SealedHeader:
-    """The clear start of a sealed file: whose it is, what it is, and the salt of its own key."""
+    """The clear start of a sealed file: whose it is, what it is, the salt of its own key, and its suite."""
 
     vault_id: uuid.UUID
     owner: uuid.UUID
@@ -41,8 +38,10 @@ class SealedHeader:
     name: str
     salt: bytes
     segment_bytes: int = SEGMENT_BYTES
+    suite: int = SUITE_1.number
 
     def __post_init__(self) -> None:
+        suite_of(self.suite)
         if self.kind not in KINDS or not is_name(self.name) or len(self.salt) != SALT_BYTES:
             raise IntegrityError("header", "kind, name or salt is not allowed")
         # Powers of two keep offsets exact; files are written with 65536, tests use less.
@@ -60,18 +59,18 @@ class SealedHeader:
             self.salt,
             struct.pack(">I", self.segment_bytes),
         )
-        return MAGIC + bytes((VERSION, SUITE_AES_256_GCM)) + b"".join(map(length_prefixed, fields))
+        return MAGIC + bytes((VERSION, self.suite)) + b"".join(map(length_prefixed, fields))
 
     @cached_property
-    def sha256(self) -> bytes:
-        """What every segment is bound to: the associated data."""
-        return hashlib.sha256(self.raw).digest()
+    def digest(self) -> bytes:
+        """The suite's hash of the header, 32 bytes: the associated data of every segment."""
+        return suite_of(self.suite).digest(self.raw)
 
     @cached_property
     def key_info(self) -> bytes:
         """The HKDF info of the file key."""
         fields = (self.owner.bytes, self.kind.encode(), self.name.encode())
-        start = b"fupan file key v1" + bytes((VERSION, SUITE_AES_256_GCM))
+        start = b"fupan file key v1" + bytes((VERSION, self.suite))
         return start + b"".join(map(length_prefixed, fields))
 
 
@@ -85,17 +84,20 @@ def length_prefixed(field: bytes) -> bytes:
     return struct.pack(">H", len(field)) + field
 
 
-def new_header(vault_id: uuid.UUID, owner: uuid.UUID, kind: str, name: str) -> SealedHeader:
+def new_header(
+    vault_id: uuid.UUID, owner: uuid.UUID, kind: str, name: str, suite: int = SUITE_1.number
+) -> SealedHeader:
     """A header for one write of one file, with a fresh salt and so a file key of its own."""
-    return SealedHeader(vault_id, owner, kind, name, secrets.token_bytes(SALT_BYTES))
+    return SealedHeader(vault_id, owner, kind, name, secrets.token_bytes(SALT_BYTES), suite=suite)
 
 
 def parse_header(data: bytes) -> SealedHeader:
     """Read the header at the start of `data` (at least MAX_HEADER_BYTES of the file, or all of it)."""
     if len(data) < 6 or data[:4] != MAGIC:
         raise IntegrityError("header", "not a sealed file")
-    if data[4] != VERSION or data[5] != SUITE_AES_256_GCM:
-        raise IntegrityError("version", f"version {data[4]}, suite {data[5]}")
+    if data[4] != VERSION:
+        raise from_newer(f"version {data[4]} of sealed files")
+    suite = suite_of(data[5]).number
     fields = _fields(data[:MAX_HEADER_BYTES], offset=6)
     try:
         vault_id, owner, kind, name, salt, segment = (next(fields) for _ in range(6))
@@ -106,6 +108,7 @@ def parse_header(data: bytes) -> SealedHeader:
             name.decode("ascii"),
             salt,
             struct.unpack(">I", segment)[0],
+            suite,
         )
     except (ValueError, struct.error, RuntimeError) as error:
         raise IntegrityError("header", str(error)) from None
@@ -158,8 +161,8 @@ class SegmentCipher:
     """Encrypts and opens the segments of one file. The only place where segments meet a key."""
 
     def __init__(self, file_key: bytes, header: SealedHeader) -> None:
-        self._aead = AESGCM(file_key)
-        self._bound_to = header.sha256
+        self._aead = Aead(suite_of(header.suite), file_key)
+        self._bound_to = header.digest
 
     def encrypt(self, index: int, last: bool, plaintext: bytes | memoryview) -> bytes:
         """Ciphertext and tag of segment `index`. Call it once for each index."""

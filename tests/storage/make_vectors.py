@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from storage.keys import new_day_key, wrap
-from storage.segment_format import TAG_BYTES
+from storage.suites import TAG_BYTES
 from tests.storage import builders
 
 PATH = Path(__file__).parent / "vectors" / "version_1.json"

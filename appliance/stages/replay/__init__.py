@@ -240,7 +240,7 @@ class TrackFile:
         self.mime = mime
         self._reader = _open(settings, view, "track", name)
         self.size = self._reader.size
-        self.etag = self._reader.header.sha256.hex()[:32]
+        self.etag = self._reader.header.digest.hex()[:32]
         self._checked_at = time.monotonic()
 
     def read(self, start: int, end: int) -> bytes:
