@@ -17,7 +17,8 @@ from tests.support import postgres
 from tests.support.keyholder import running_keyholder
 from webui import i18n
 
-pytest_plugins = ["tests.flow.fixtures"]  # the promises look at what the story leaves
+# The promises look at what the story leaves; `--count-nonces` counts over all tests.
+pytest_plugins = ["tests.flow.fixtures", "tests.support.nonces"]
 
 
 def pytest_configure() -> None:

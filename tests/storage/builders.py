@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import secrets
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
 from storage import disk
 from storage.keys import derive_file_key, new_day_key
-from storage.opening import Clock, EpochWriter, Opening, build_opening, new_browser_key, wire_digest
+from storage.opening import (
+    END,
+    Clock,
+    EpochWriter,
+    Opening,
+    build_opening,
+    encrypt_chunk,
+    new_browser_key,
+    wire_digest,
+)
 from storage.sealed import SealedReader, SealedWriter
 from storage.segment_format import SealedHeader
 from storage.vault import Journal
@@ -16,18 +26,17 @@ from storage.vault import Journal
 VAULT = uuid.UUID("11111111-1111-4111-8111-111111111111")
 RECORDING = uuid.UUID("22222222-2222-4222-8222-222222222222")
 RECORDING_KEY = bytes(range(32))
-SALT = bytes(reversed(range(32)))
 DAY_PRIVATE, DAY_PUBLIC = new_day_key()
 
 
 def header(segment_bytes: int = 64, **changes: object) -> SealedHeader:
-    """A header with small segments."""
+    """A header with small segments, for one write: its salt is fresh."""
     fields: dict[str, object] = {
         "vault_id": VAULT,
         "owner": RECORDING,
         "kind": "track",
         "name": "camera",
-        "salt": SALT,
+        "salt": secrets.token_bytes(32),
         "segment_bytes": segment_bytes,
     }
     return SealedHeader(**(fields | changes))
@@ -94,12 +103,16 @@ class Epoch:
     bodies: list[Body]
 
 
-def epoch(plaintexts: list[bytes], **changes: object) -> Epoch:
-    """An epoch of these chunks."""
+def epoch(plaintexts: list[bytes], *, end: bytes | None = None, **changes: object) -> Epoch:
+    """An epoch of these chunks; `end` instead of what a browser states in its end record."""
     made, key = opening(**changes)
     writer = EpochWriter(made, key)
     bodies = [body_of(made, n, 0, body) for n, body in map(writer.chunk, plaintexts)]
-    n, body = writer.finish(9999.5, 1.7e12 + 8765)
+    if end is None:
+        n, body = writer.finish(9999.5, 1.7e12 + 8765)
+    else:
+        n = len(plaintexts)
+        body = made.raw + encrypt_chunk(key, made, n, END, end)
     return Epoch(made, key, plaintexts, [*bodies, body_of(made, n, 1, body)])
 
 

@@ -15,24 +15,32 @@ from storage import segment_format
 from storage.errors import IntegrityError, SegmentEmitted, VaultFull
 from storage.keys import derive_file_key
 from storage.sealed import SealedReader, SealedWriter
+from storage.segment_format import SealedHeader
+from storage.suites import SUITES
 from tests.storage import builders
 
-HEAD = builders.header()
-KEY = derive_file_key(builders.RECORDING_KEY, HEAD)
 HEAD_BUDGET = 200  # rounds up to 256, four segments
+
+
+def new_file(suite: int = 1) -> tuple[SealedHeader, bytes]:
+    """A header for one write, and its key."""
+    head = builders.header(suite=suite)
+    return head, derive_file_key(builders.RECORDING_KEY, head)
 
 
 @settings(max_examples=150, deadline=None)
 @given(
     st.lists(st.tuples(st.integers(0, 1500), st.binary(max_size=400)), max_size=40),
     st.sampled_from([0, 1, 256]),
+    st.sampled_from(sorted(SUITES)),
 )
 def test_the_writer_is_a_file(
-    tmp_path_factory: pytest.TempPathFactory, writes: list[tuple[int, bytes]], budget: int
+    tmp_path_factory: pytest.TempPathFactory, writes: list[tuple[int, bytes]], budget: int, suite: int
 ) -> None:
     """Whatever a muxer writes, the plaintext is what a plain file would hold, or the write was refused."""
+    head, key = new_file(suite)
     path, plain = tmp_path_factory.mktemp("sealed") / "f", io.BytesIO()
-    with path.open("wb+") as file, SealedWriter(file.fileno(), HEAD, KEY, budget) as writer:
+    with path.open("wb+") as file, SealedWriter(file.fileno(), head, key, budget) as writer:
         for at, piece in writes:
             back = writer.size if at > 1000 else min(at, writer.size)
             at = at if at < 256 <= budget else back + at % 7 * (at > 1200)
@@ -47,16 +55,17 @@ def test_the_writer_is_a_file(
             assert (writer.tell(), writer.size) == (plain.tell(), len(plain.getvalue()))
         else:
             writer.close()
-            with SealedReader(path, KEY) as reader:
+            with SealedReader(path, key) as reader:
                 assert reader.read() == plain.getvalue()
             return
     with pytest.raises(IntegrityError):
-        SealedReader(path, KEY)
+        SealedReader(path, key)
 
 
 def test_a_write_into_an_emitted_segment_is_refused_and_the_file_given_up(tmp_path: Path) -> None:
+    head, key = new_file()
     with (tmp_path / "f").open("wb+") as file:
-        writer = SealedWriter(file.fileno(), HEAD, KEY, HEAD_BUDGET)
+        writer = SealedWriter(file.fileno(), head, key, HEAD_BUDGET)
         writer.write(bytes(64 * 40))
         writer.seek(256)
         with pytest.raises(SegmentEmitted):
@@ -65,24 +74,26 @@ def test_a_write_into_an_emitted_segment_is_refused_and_the_file_given_up(tmp_pa
             writer.write(b"x")
         writer.close()
     with pytest.raises(IntegrityError, match="header"):
-        SealedReader(tmp_path / "f", KEY)
+        SealedReader(tmp_path / "f", key)
 
 
 def test_the_head_is_patched_until_close(tmp_path: Path) -> None:
-    with (tmp_path / "f").open("wb+") as file, SealedWriter(file.fileno(), HEAD, KEY, HEAD_BUDGET) as writer:
+    head, key = new_file()
+    with (tmp_path / "f").open("wb+") as file, SealedWriter(file.fileno(), head, key, HEAD_BUDGET) as writer:
         writer.write(bytes(64 * 100))
         writer.seek(10)
         writer.write(b"index")
         writer.seek(0, os.SEEK_END)
         assert writer.write(b"end") == 3
-    with SealedReader(tmp_path / "f", KEY) as reader:
+    with SealedReader(tmp_path / "f", key) as reader:
         assert reader.read() == bytes(10) + b"index" + bytes(64 * 100 - 15) + b"end"
 
 
 @pytest.mark.parametrize("leave", ["exception", "abandon", "drop"])
 def test_an_unfinished_file_is_no_sealed_file(tmp_path: Path, leave: str) -> None:
+    head, key = new_file()
     with (tmp_path / "f").open("wb+") as file:
-        writer = SealedWriter(file.fileno(), HEAD, KEY, HEAD_BUDGET)
+        writer = SealedWriter(file.fileno(), head, key, HEAD_BUDGET)
         writer.write(bytes(64 * 100))
         if leave == "exception":
             with pytest.raises(RuntimeError), writer:
@@ -91,41 +102,46 @@ def test_an_unfinished_file_is_no_sealed_file(tmp_path: Path, leave: str) -> Non
             writer.abandon()
         del writer
     with pytest.raises(IntegrityError):
-        SealedReader(tmp_path / "f", KEY)
+        SealedReader(tmp_path / "f", key)
 
 
 def test_a_failed_write_gives_the_file_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    head, key = new_file()
+
     def full(*_: object) -> int:
         raise OSError(errno.ENOSPC, "full")
 
     with (tmp_path / "f").open("wb+") as file:
-        writer = SealedWriter(file.fileno(), HEAD, KEY, 0)
+        writer = SealedWriter(file.fileno(), head, key, 0)
         with monkeypatch.context() as failing:
             failing.setattr(os, "pwritev", full)
             with pytest.raises(VaultFull):
                 writer.write(bytes(64 * 20))
         writer.close()
     with pytest.raises(IntegrityError):
-        SealedReader(tmp_path / "f", KEY)
+        SealedReader(tmp_path / "f", key)
 
 
 def test_a_file_of_more_pieces_than_one_call_takes(tmp_path: Path) -> None:
+    head = builders.header()
     plain = os.urandom(64 * 3000)
-    assert builders.seal(tmp_path / "f", plain, HEAD)
+    assert builders.seal(tmp_path / "f", plain, head)
     assert builders.open_whole(tmp_path / "f") == plain
 
 
 def test_a_descriptor_stays_the_callers(tmp_path: Path) -> None:
-    builders.seal(tmp_path / "f", b"kept", HEAD)
+    head, key = new_file()
+    builders.seal(tmp_path / "f", b"kept", head)
     with (tmp_path / "f").open("rb") as file:
-        with SealedReader(file.fileno(), KEY) as reader:
+        with SealedReader(file.fileno(), key) as reader:
             assert reader.read(2) + reader.read() + reader.read() == b"kept"
         assert file.read(4) == b"FPS1"
 
 
 def test_reading_into_a_buffer_and_past_the_end(tmp_path: Path) -> None:
-    builders.seal(tmp_path / "f", b"0123456789", HEAD)
-    with SealedReader(tmp_path / "f", KEY) as reader:
+    head, key = new_file()
+    builders.seal(tmp_path / "f", b"0123456789", head)
+    with SealedReader(tmp_path / "f", key) as reader:
         buffer = bytearray(4)
         assert (reader.readinto(buffer), bytes(buffer)) == (4, b"0123")
         assert reader.seek(100) == 100
@@ -158,12 +174,14 @@ def test_any_bytes_are_refused_as_a_header(data: bytes, with_magic: bool) -> Non
 @settings(max_examples=200, deadline=None)
 @given(st.integers(0, 2000))
 def test_each_length_has_one_layout(size: int) -> None:
+    head = builders.header()
     segments = max(1, -(-size // 64))
-    layout = segment_format.layout_of(HEAD, len(HEAD.raw) + size + 16 * segments)
+    layout = segment_format.layout_of(head, len(head.raw) + size + 16 * segments)
     assert (layout.size, layout.count) == (size, segments)
-    assert layout.span(0, segments) == (len(HEAD.raw), size + 16 * segments)
+    assert layout.span(0, segments) == (len(head.raw), size + 16 * segments)
 
 
 def test_two_segments_of_which_the_last_is_empty_are_refused() -> None:
+    head = builders.header()
     with pytest.raises(IntegrityError, match="size"):
-        segment_format.layout_of(HEAD, len(HEAD.raw) + 80 + 16)
+        segment_format.layout_of(head, len(head.raw) + 80 + 16)

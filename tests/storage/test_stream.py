@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from storage.errors import BadOpening, IntegrityError
 from storage.keys import derive_file_key
-from storage.opening import END, encrypt_chunk, wire_digest
+from storage.opening import encrypt_chunk, wire_digest
 from storage.stream import EndRecord, EpochReader, Gap, SealedReader, SealedWriter
 from tests.storage import builders
 from tests.storage.builders import journal_of
@@ -101,12 +101,8 @@ def test_a_hostile_chunk_number_costs_nothing(tmp_path: Path) -> None:
     ids=range(7),
 )
 def test_an_end_that_cannot_be_read_proves_nothing(tmp_path: Path, statement: bytes) -> None:
-    made = builders.epoch([b"said"])
-    journal = journal_of(tmp_path / "j", builders.Epoch(made.opening, made.key, [], made.bodies[:1]))
-    ciphertext = encrypt_chunk(made.key, made.opening, 1, END, statement)
-    journal.append(
-        made.opening.epoch, 1, 1, made.opening.raw, ciphertext, wire_digest(made.opening.raw + ciphertext)
-    )
+    made = builders.epoch([b"said"], end=statement)
+    journal_of(tmp_path / "j", made)
     with reader_of(tmp_path / "j", made) as reader:
         assert reader.end_record is None
         assert reader.read() == b"said"
