@@ -8,6 +8,7 @@ import struct
 import uuid
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -17,38 +18,51 @@ from storage.keys import new_key, unwrap, wrap
 from storage.opening import open_epoch_key, parse_opening, verify_opening
 from storage.segment_format import new_header
 from storage.stream import EpochReader
-from tests.storage import builders, reference
+from storage.suites import SUITES
+from tests.storage import builders, reference, reference_suite_2
 from tests.storage.make_vectors import PATH as VECTORS
 
 pytestmark = pytest.mark.promise
 Record = Callable[[str, object], None]
 
 
-def _agree_on_files(count: int, folder: Path, seed: int) -> None:
-    rng = random.Random(seed)
-    for i in range(count):
-        size = rng.choice([0, 1, 63, 64, 65, 128, rng.randrange(3000)])
-        plain, key = rng.randbytes(size), rng.randbytes(32)
-        fields = {"owner": uuid.UUID(int=rng.getrandbits(128)), "salt": rng.randbytes(32)}
-        head = builders.header(1 << rng.randrange(6, 10), kind=rng.choice(["track", "document"]), **fields)
-        data = builders.seal(folder / "f", plain, head, key)
-        assert reference.open_sealed(data, key) == plain, i
+class _Reader(NamedTuple):
+    """A second implementation; `longest` random files it reads in good time, in bytes."""
+
+    open_sealed: Callable[[bytes, bytes], bytes]
+    unwrap_key: Callable[[bytes, bytes], bytes]
+    longest: int
 
 
-def test_a_second_implementation_opens_sealed_files(tmp_path: Path, record_property: Record) -> None:
-    _agree_on_files(300, tmp_path, seed=1)
-    head = new_header(builders.VAULT, builders.RECORDING, "track", "camera")
-    plain = random.Random(2).randbytes(65536 * 3 + 17)
-    assert reference.open_sealed(builders.seal(tmp_path / "f", plain, head), builders.RECORDING_KEY) == plain
-    record_property("figure", "301 random sealed files agree")
+READERS = {
+    1: _Reader(reference.open_sealed, reference.unwrap_key, 3000),
+    2: _Reader(reference_suite_2.open_sealed, reference_suite_2.unwrap_key, 300),
+}
+EVERY_SUITE = pytest.mark.parametrize("suite", SUITES)
 
 
-@pytest.mark.long
-def test_a_second_implementation_opens_ten_thousand_sealed_files(
-    tmp_path: Path, record_property: Record
+@EVERY_SUITE
+@pytest.mark.parametrize("count", [300, pytest.param(10_000, marks=pytest.mark.long)])
+def test_a_second_implementation_opens_sealed_files(
+    tmp_path: Path, suite: int, count: int, record_property: Record
 ) -> None:
-    _agree_on_files(10_000, tmp_path, seed=3)
-    record_property("figure", "10000 random sealed files agree")
+    rng, reader = random.Random(count), READERS[suite]
+    for i in range(count):
+        size = rng.choice([0, 1, 63, 64, 65, 128, rng.randrange(reader.longest)])
+        plain, key = rng.randbytes(size), rng.randbytes(32)
+        owner, kind = uuid.UUID(int=rng.getrandbits(128)), rng.choice(["track", "document"])
+        head = builders.header(1 << rng.randrange(6, 10), kind=kind, owner=owner, suite=suite)
+        data = builders.seal(tmp_path / "f", plain, head, key)
+        assert reader.open_sealed(data, key) == plain, i
+    record_property("figure", f"suite {suite}: {count} of {count} random sealed files agree")
+
+
+@EVERY_SUITE
+def test_a_second_implementation_opens_whole_segments(tmp_path: Path, suite: int) -> None:
+    head = new_header(builders.VAULT, builders.RECORDING, "track", "camera", suite)
+    plain = random.Random(2).randbytes(65536 + 17)
+    data = builders.seal(tmp_path / "f", plain, head)
+    assert READERS[suite].open_sealed(data, builders.RECORDING_KEY) == plain
 
 
 def test_a_second_implementation_opens_epochs(tmp_path: Path, record_property: Record) -> None:
@@ -68,12 +82,14 @@ def test_a_second_implementation_opens_epochs(tmp_path: Path, record_property: R
     record_property("figure", "20 random epochs agree")
 
 
-def test_a_second_implementation_unwraps_keys() -> None:
+@EVERY_SUITE
+def test_a_second_implementation_unwraps_keys(suite: int) -> None:
     parent, key = new_key(), new_key()
-    record = wrap(
-        parent, kind="day", key_id="2026-11-22", parent="vault", key=key, public=builders.DAY_PUBLIC
-    )
-    assert reference.unwrap_key(record, parent) == key
+    for public in (None, builders.DAY_PUBLIC):
+        record = wrap(
+            parent, kind="day", key_id="2026-11-22", parent="v", key=key, public=public, suite=suite
+        )
+        assert READERS[suite].unwrap_key(record, parent) == key
 
 
 def test_version_1_opens_for_ever(tmp_path: Path, record_property: Record) -> None:
