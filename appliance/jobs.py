@@ -34,6 +34,7 @@ from appliance import outages
 from appliance.child import ChildStoppedError
 from appliance.config import Settings
 from appliance.database import transaction
+from appliance.selftest import require_known_answers
 
 logger = logging.getLogger(__name__)
 
@@ -222,7 +223,9 @@ def run_worker(settings: Settings) -> None:
     """Run jobs until SIGTERM or SIGINT; outlives the database being away.
 
     On a stop no new job starts; those that run get SHUTDOWN_SECONDS, then are asked to stop and go back.
+    Raises ConfigurationError when the self-test fails.
     """
+    require_known_answers()
     asyncio.run(_run_until_stopped(settings))
 
 

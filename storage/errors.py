@@ -47,3 +47,7 @@ class LedgerError(VaultError):
     kind: `line`, `version`, `foreign`, `forged`, `gap`, `order`, `forked` (two histories), `short` (more is
     known than is there), `key` (its key is missing), `changed` (under our hands), `head` (no head).
     """
+
+
+class SelfTestFailed(VaultError):
+    """A known answer came out wrong: nothing may be sealed or opened here. `kind` names the answer."""

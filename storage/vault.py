@@ -21,6 +21,7 @@ from storage.errors import (
     LedgerError,
     NotFound,
     SegmentEmitted,
+    SelfTestFailed,
     VaultError,
     VaultFull,
 )
@@ -71,6 +72,8 @@ from storage.opening import (
 )
 from storage.sealed import SealedReader, SealedWriter, read_header
 from storage.segment_format import KINDS, SealedHeader, layout_of, new_header, parse_header
+from storage.selftest import run as self_test
+from storage.suites import SUITES
 
 __all__ = [
     "DATA",
@@ -83,6 +86,7 @@ __all__ = [
     "LEDGER_NAME",
     "MAX_OPENING_BYTES",
     "MAX_RECORDINGS",
+    "SUITES",
     "BadOpening",
     "Chain",
     "ChunkState",
@@ -109,6 +113,7 @@ __all__ = [
     "SealedReader",
     "SealedWriter",
     "SegmentEmitted",
+    "SelfTestFailed",
     "Vault",
     "VaultError",
     "VaultFull",
@@ -131,6 +136,7 @@ __all__ = [
     "parse_header",
     "parse_opening",
     "parse_record",
+    "self_test",
     "sign_by_browser",
     "unwrap",
     "verify_by_browser",

@@ -14,6 +14,7 @@ from flask.json.provider import DefaultJSONProvider
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from appliance.config import Settings
+from appliance.selftest import require_known_answers
 from webui import assets, auth, errors, i18n
 
 logger = logging.getLogger("fupan.web")
@@ -50,8 +51,10 @@ def base_app(
 
     `devices` is the Permissions-Policy; `language_cookie` lets ?lang= be remembered (never in intake);
     `max_body` is the largest request body in bytes.
-    Call `auth.check_every_endpoint(app)` when all routes are in place.
+    Call `auth.check_every_endpoint(app)` when all routes are in place. Raises ConfigurationError when the
+    self-test fails.
     """
+    require_known_answers()
     app = _App(name, static_folder=None, template_folder=str(HERE / "templates"))
     app.extensions["fupan_settings"] = settings
     _believe_proxies(app, settings.trusted_proxies)

@@ -15,6 +15,7 @@ from appliance.keyholder.journal import Journal
 from appliance.keyholder.server import Server
 from appliance.keyholder.service import Service
 from appliance.keyholder.unlock import FileUnlock, create_vault, own_folder
+from appliance.selftest import require_known_answers
 
 PR_SET_DUMPABLE = 4
 
@@ -43,6 +44,7 @@ def open_server(settings: Settings) -> Server:
 def run(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT."""
     harden()
+    require_known_answers()
     server = open_server(settings)
 
     def stop(_signal: int, _frame: FrameType | None) -> None:
