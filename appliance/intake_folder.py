@@ -1,6 +1,6 @@
 """The folder that intake and the inside share: signed packets in, ciphertext and records out.
 
-    service_keys.json                       Ed25519 public keys that intake trusts
+    service_keys.json, day_keys.json        whom intake trusts, and what browsers seal to (intake_trust.py)
     packets/<recording>/<generation>.packet
     tombstones/<recording>.tombstone
     recordings/<recording>/records.log      JSON lines, appended and fsynced under a lock
@@ -12,7 +12,6 @@ Nothing here is a secret: losing the folder to a thief gives ciphertext, questio
 
 from __future__ import annotations
 
-import base64
 import json
 import os
 import shutil
@@ -26,6 +25,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from appliance.day_list import DayList
 from appliance.domain import TrackKind
 from appliance.durable import (
     StrangeFileError,
@@ -44,6 +44,7 @@ from appliance.intake_errors import (
 )
 from appliance.intake_log import MAX_RECORD_BYTES, MAX_RECORDS, parse_lines, read_records
 from appliance.intake_state import AttemptState, IntakeRecord, RecordKind
+from appliance.intake_trust import Trust
 from appliance.packet import (
     MAX_ENVELOPE_BYTES,
     Packet,
@@ -94,30 +95,27 @@ class IntakeFolder:
         """`floor_bytes`: how much of the disk new recordings must leave free."""
         self.root = root
         self.floor_bytes = floor_bytes
-        self._keys_path = root / "service_keys.json"
+        self._trust = Trust(root)
         self._cache: OrderedDict[uuid.UUID, _CachedAttempt] = OrderedDict()
         self._cache_lock = threading.Lock()
-        self._keys: tuple[tuple[int, int], dict[str, bytes]] = ((0, 0), {})
 
     # --- trust ---------------------------------------------------------------------------------------------
 
     def install_service_keys(self, keys: Mapping[str, bytes]) -> None:
-        """Say which Ed25519 public keys (id → 32 bytes) may sign packets and tombstones."""
-        listed = {key_id: base64.b64encode(public).decode() for key_id, public in keys.items()}
-        write_durably(self._keys_path, canonical({"keys": listed}))
+        """Say which Ed25519 public keys (id → 32 bytes) may sign what lies here."""
+        self._trust.install_service_keys(keys)
 
     def service_keys(self) -> dict[str, bytes]:
         """The trusted keys; empty before set-up, so that nothing is trusted."""
-        path = self._keys_path
-        try:
-            status = path.stat()
-            version = (status.st_ino, status.st_mtime_ns)
-            if version != self._keys[0]:
-                listed = json.loads(read_plain(path, MAX_ENVELOPE_BYTES))["keys"]
-                self._keys = (version, {name: base64.b64decode(value) for name, value in listed.items()})
-        except (FileNotFoundError, StrangeFileError):
-            return {}
-        return self._keys[1]
+        return self._trust.service_keys()
+
+    def put_day_keys(self, raw: bytes) -> None:
+        """Take the signed list of day keys. Raises PacketError."""
+        self._trust.put_day_keys(raw)
+
+    def day_keys(self) -> DayList | None:
+        """That list; None where there is none that is genuine."""
+        return self._trust.day_keys()
 
     # --- packets and tombstones ----------------------------------------------------------------------------
 

@@ -28,6 +28,7 @@ def progress(folder: IntakeFolder, session: IntakeSession) -> dict[str, Any]:
     current = state.opened if state.opened > state.closed else 0
     return {
         "state": phase(session),
+        "day_key": session.day_key.to_json(),
         "consent": dict(state.consent),
         "checked": state.checked,
         "closed": state.closed,
@@ -109,9 +110,13 @@ def proven(known: EpochState, chunks: int, digest: str) -> bool:
     return whole.hexdigest() == digest
 
 
-def packet_view(packet: Packet) -> dict[str, Any]:
-    """A packet as its bound browser may see it: no question's text, no digest of the secret."""
-    statement = packet.statement()
+def packet_view(session: IntakeSession) -> dict[str, Any]:
+    """A packet as its bound browser may see it: no question's text, no digest of the secret.
+
+    `day_key` is the binding's: a page of an earlier release, kept by its service worker, looks for it here.
+    """
+    packet = session.packet
+    statement = packet.statement() | {"day_key": session.day_key.to_json()}
     for hidden in ("questions", "secret_sha256", "type", "version", "issued"):
         del statement[hidden]
     statement["plan"] = [

@@ -23,7 +23,7 @@ from appliance.intake_errors import (
 )
 from appliance.intake_folder import IntakeFolder
 from appliance.intake_state import AttemptState, Binding
-from appliance.packet import Packet
+from appliance.packet import DayKey, Packet
 from storage.vault import verify_by_browser
 
 TOKEN_BYTES = 32
@@ -34,7 +34,8 @@ MAX_STATEMENT_CHARS = 64 * 1024
 class IntakeSession:
     """A bound browser's request: the packet it was bound under, its binding and the attempt's state.
 
-    `day_keys` and `deadline`: of all the packets it was bound under, in whichever of its tabs.
+    `day_keys` and `deadline`: of all the links it was bound by, in whichever of its tabs. `day_key`: what it
+    seals to now.
     """
 
     recording: uuid.UUID
@@ -43,6 +44,7 @@ class IntakeSession:
     binding: Binding
     state: AttemptState
     sealed: bool
+    day_key: DayKey
     day_keys: frozenset[str]
     deadline: datetime
 
@@ -95,11 +97,17 @@ def authorise(folder: IntakeFolder, recording: uuid.UUID, token: str) -> IntakeS
         raise LinkUnknownError
     sealed = folder.tombstone(recording) is not None
     # A browser that was bound again still sends what it sealed under its earlier day key.
-    bound = [each.generation for each in state.all_bindings() if each.browser_key == binding.browser_key]
-    own = [packet, *(packets[generation] for generation in bound if generation in packets)]
-    day_keys = frozenset(each.day_key.id for each in own)
-    deadline = max(each.deadline for each in own)
-    return IntakeSession(recording, packet, newest, binding, state, sealed, day_keys, deadline)
+    known = [each for each in state.all_bindings() if each.browser_key == binding.browser_key]
+    own = [(each, packets[each.generation]) for each in (binding, *known) if each.generation in packets]
+    day_keys = frozenset(day_key_of(*each).id for each in own)
+    deadline = max(under.deadline for _, under in own)
+    day_key = day_key_of(binding, packet)
+    return IntakeSession(recording, packet, newest, binding, state, sealed, day_key, day_keys, deadline)
+
+
+def day_key_of(binding: Binding, packet: Packet) -> DayKey:
+    """What a binding seals to, to the end of its link."""
+    return binding.day_key or packet.day_key
 
 
 def token_digest(token: str) -> str:

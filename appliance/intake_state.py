@@ -3,7 +3,8 @@
 A record is one JSON line {"seq", "at", "kind", "body"}. Kinds and their bodies:
 
 bound              generation, browser_key (base64, 65 bytes), page, token_sha256, signature, address,
-                   clock_ahead_ms: how far the browser's clock was ahead of ours, as far as it says so
+                   clock_ahead_ms: how far the browser's clock was ahead of ours, as far as it says so;
+                   day_key: {id, public (base64, 65 bytes)}, the same in every record of a generation
 rebind_requested   generation, address
 checked            browser, camera, microphone, network, screen: ok|warn|fail|skipped; heard; numbers
 consent            generation, statement (JSON text), signature (base64), address
@@ -26,7 +27,7 @@ from datetime import datetime
 from typing import Any
 
 from appliance.errors import FupanError
-from appliance.packet import from_timestamp
+from appliance.packet import DayKey, from_timestamp
 
 CHECKS = ("browser", "camera", "microphone", "network", "screen")
 CHECK_RESULTS = ("ok", "warn", "fail", "skipped")
@@ -84,12 +85,16 @@ def statement_digest(text: str) -> str:
 @dataclass(frozen=True)
 class Binding:
     """A browser that pressed Begin under one generation of the packet; `at` by intake's clock, of which the
-    browser's was then ahead."""
+    browser's was then ahead.
+
+    `day_key` is what it seals to from then on; None in a record of before there were lists: the packet's.
+    """
 
     generation: int
     browser_key: bytes
     at: datetime
     clock_ahead_ms: float = 0.0
+    day_key: DayKey | None = None
 
 
 @dataclass
@@ -137,7 +142,9 @@ class AttemptState:
         body = record.body
         key = base64.b64decode(body["browser_key"])
         ahead = body.get("clock_ahead_ms", 0.0)
-        binding = Binding(body["generation"], key, from_timestamp(record.at), ahead)
+        stated = body.get("day_key")
+        day_key = DayKey(stated["id"], base64.b64decode(stated["public"])) if stated else None
+        binding = Binding(body["generation"], key, from_timestamp(record.at), ahead, day_key)
         self.bindings.setdefault(binding.generation, binding)
         self.tokens[body["token_sha256"]] = binding
 

@@ -44,6 +44,7 @@ TASK_MODULES = (
     "appliance.stages.seal",
     "appliance.stages.analyse",
     "appliance.stages.replay",
+    "appliance.upkeep.day_keys",
 )
 
 HEARTBEAT_SECONDS = 5.0
@@ -73,6 +74,7 @@ KINDS = {
     "expire_attempts": Kind("pull", once=True),
     "take_up_skipped": Kind("pull", once=True),
     "close_lapsed_views": Kind("pull", once=True),
+    "publish_day_keys": Kind("pull", once=True),
     "send_invitation": Kind("mail"),
     "seal": Kind("seal"),
     "analyse": Kind("analysis"),

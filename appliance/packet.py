@@ -133,7 +133,8 @@ def open_envelope(raw: bytes, trusted: Mapping[str, bytes], expected_type: str) 
 
 @dataclass(frozen=True)
 class DayKey:
-    """Public half of a day key (65 bytes, uncompressed P-256) and the envelope that states it."""
+    """Public half of a day key (65 bytes, uncompressed P-256) and, where it came with one, the envelope that
+    states it. `id` is its day (UTC, YYYY-MM-DD)."""
 
     id: str
     public: bytes
@@ -173,7 +174,8 @@ class Policy:
 class Packet:
     """Everything intake knows about one attempt: what is shown, what may be stored, for whom, until when.
 
-    `generation` grows by one with each fresh link. `consent_texts`: {"version", language: {purpose: text}}.
+    `generation` grows by one with each fresh link. `day_key` was in use when the packet was signed and
+    serves while intake has no list of them. `consent_texts`: {"version", language: {purpose: text}}.
     `kept_days` 0 means that the page names no number of days.
     """
 

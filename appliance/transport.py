@@ -34,6 +34,9 @@ class Transport(Protocol):
     def put_packet(self, raw: bytes) -> Packet:
         """Hand over a signed packet. Raises PacketError."""
 
+    def put_day_keys(self, raw: bytes) -> None:
+        """Hand over the signed list of day keys, in place of the one before. Raises PacketError."""
+
     def put_tombstone(self, raw: bytes) -> None:
         """Close a recording for ever. Raises PacketError."""
 
@@ -66,6 +69,9 @@ class FolderTransport:
 
     def put_packet(self, raw: bytes) -> Packet:
         return self._folder.put_packet(raw)
+
+    def put_day_keys(self, raw: bytes) -> None:
+        self._folder.put_day_keys(raw)
 
     def put_tombstone(self, raw: bytes) -> None:
         self._folder.put_tombstone(raw)

@@ -60,6 +60,7 @@ class DemoBrowser:
         self._page = uuid.uuid4()
         self._token = ""
         self._packet: dict[str, Any] = {}
+        self._day_key: dict[str, str] = {}
         self.started = time.time() * 1000
 
     def begin(self) -> int:
@@ -79,7 +80,7 @@ class DemoBrowser:
                 "signature": _b64(sign_by_browser(self._key, begin_message(self._recording, page))),
             },
         )
-        self._token, self._packet = answer["token"], answer["packet"]
+        self._token, self._packet, self._day_key = answer["token"], answer["packet"], answer["day_key"]
         passed = dict.fromkeys(("browser", "camera", "microphone", "network"), "ok")
         self._call("POST", "/check", {**passed, "heard": True})
         language = self._packet["language"]
@@ -99,7 +100,7 @@ class DemoBrowser:
 
     def send(self, track: str, mime: str, pieces: list[bytes], length_ms: float) -> Epoch:
         """Seal `pieces` as one epoch that started with this browser's clock, and send all of it."""
-        day_key = self._packet["day_key"]
+        day_key = self._day_key
         opening, key = build_opening(
             vault_id=uuid.UUID(self._packet["vault"]),
             recording_id=self._recording,

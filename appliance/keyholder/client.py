@@ -25,26 +25,37 @@ TIMEOUT_SECONDS = 15.0
 
 @dataclass(frozen=True)
 class Status:
-    """How the keyholder is. `day_key` is the newest published day key's id; `uses` counts journal entries."""
+    """How the keyholder is. `day_key` is the id (its day) of the day key in use, `last_day_key` that of the
+    last one published ahead; `uses` counts journal entries."""
 
     vault_id: uuid.UUID
     locked: bool
     day_key: str | None
+    last_day_key: str | None
     uses: int
 
 
 @dataclass(frozen=True)
 class Publics:
-    """Public halves. `service_keys`: id → Ed25519 key of 32 bytes; `day_keys`: oldest first."""
+    """Public halves. `service_keys`: id → Ed25519 key of 32 bytes; `day_keys`: from yesterday's to the last
+    one published ahead, `day_list` the same as one signed list for intake; `day_key_id`: the one in use."""
 
     vault_id: uuid.UUID
     service_keys: dict[str, bytes]
     day_keys: tuple[DayKey, ...]
+    day_key_id: str | None
+    day_list: bytes | None
 
     @property
     def current_day_key(self) -> DayKey:
-        """The day key for a new packet: today's, or the last one while the vault stays locked."""
-        return self.day_keys[-1]
+        """The day key for a new packet: today's, or the last one before while the vault stays locked.
+
+        Raises VaultLockedError while there is none, as in a vault that was never unlocked.
+        """
+        for key in self.day_keys:
+            if key.id == self.day_key_id:
+                return key
+        raise VaultLockedError
 
 
 @dataclass(frozen=True)
@@ -62,7 +73,13 @@ class Keyholder:
 
     def status(self) -> Status:
         found = self._ask("status")
-        return Status(uuid.UUID(found["vault"]), found["locked"], found["day_key"], found["uses"])
+        return Status(
+            uuid.UUID(found["vault"]),
+            found["locked"],
+            found["day_key"],
+            found["last_day_key"],
+            found["uses"],
+        )
 
     def require_unlocked(self) -> None:
         """Ask before work that needs keys, so that nothing is begun, nor logged, that can only wait.
@@ -73,12 +90,14 @@ class Keyholder:
             raise VaultLockedError
 
     def publics(self) -> Publics:
-        """Service keys and signed day keys; today's is made when the vault is unlocked."""
+        """Service keys and signed day keys; 30 days ahead are made while the vault is unlocked."""
         found = self._ask("publics")
         return Publics(
             uuid.UUID(found["vault"]),
             {name: to_bytes(key) for name, key in found["service_keys"].items()},
             tuple(DayKey(key["id"], to_bytes(key["public"]), key["signature"]) for key in found["day_keys"]),
+            found["day_key"],
+            found["day_list"].encode() if found["day_list"] else None,
         )
 
     def sign(self, kind: str, statement: Mapping[str, Any]) -> bytes:

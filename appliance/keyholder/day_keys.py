@@ -1,4 +1,8 @@
-"""The keys that browsers seal to: private halves under the vault key, public halves stated and signed."""
+"""The keys that browsers seal to: private halves under the vault key, public halves stated and signed.
+
+A key is named by its day (UTC). Each has a statement of its own, `day-keys/<day>.json`, by a service key; the
+list that goes to intake is made of them. Making a key needs the vault key, stating and listing do not.
+"""
 
 from __future__ import annotations
 
@@ -10,16 +14,39 @@ import uuid
 from pathlib import Path
 
 from appliance import packet
+from appliance.day_list import day_list_statement
+from appliance.errors import VaultLockedError
 from appliance.keyholder.files import write_once
 from appliance.keyholder.service_keys import ServiceKeys
 from appliance.keyholder.vault_key import VaultKey
-from storage.vault import KeyStore, NotFound, Opening, new_day_key, open_epoch_key, unwrap, wrap
+from storage.vault import (
+    IntegrityError,
+    KeyRecord,
+    KeyStore,
+    NotFound,
+    Opening,
+    VaultFull,
+    new_day_key,
+    open_epoch_key,
+    unwrap,
+    wrap,
+)
+
+DAYS_AHEAD = 30
+DAY = dt.timedelta(days=1)
 
 logger = logging.getLogger(__name__)
 
 
+def may_publish(record: KeyRecord) -> bool:
+    """Whether browsers may seal to this key yet. Where keys are backed up, only once its record is in a
+    backup that was read back, so that no disk takes with it what alone opens an interview."""
+    del record  # no backup of keys is configured
+    return True
+
+
 class DayKeys:
-    """Named by their day (UTC). Safe across threads."""
+    """Safe across threads."""
 
     def __init__(
         self, vault_id: uuid.UUID, store: KeyStore, folder: Path, services: ServiceKeys, vault_key: VaultKey
@@ -28,47 +55,105 @@ class DayKeys:
         self._vault_id, self._store, self._folder = vault_id, store, folder
         self._services, self._vault_key = services, vault_key
         self._guard = threading.RLock()
+        self._proven: dict[Path, tuple[tuple[int, int], packet.DayKey]] = {}
+        self._list: tuple[tuple[packet.DayKey, ...], bytes] = ((), b"")
+
+    # --- public halves -------------------------------------------------------------------------------------
 
     def published(self) -> list[packet.DayKey]:
         """The published day keys, oldest first. Each is proven by its signature: a public half swapped on
         disk would let a stranger open what browsers seal."""
-        found = []
-        for path in sorted(self._folder.glob("[!.]*.json")):
-            envelope = path.read_bytes()
-            try:
-                stated = packet.open_envelope(envelope, self._services.publics(), "day_key")
-            except packet.PacketError as error:
-                logger.error("published day key %s is not genuine: %s", path.name, error.kind)
-                continue
-            if stated["vault"] == str(self._vault_id) and stated["id"] == path.stem:
-                public = base64.b64decode(stated["public"])
-                found.append(packet.DayKey(stated["id"], public, envelope.decode()))
-        return found
-
-    def publish(self, day: dt.date) -> str:
-        """Make the day key of `day` (UTC) unless it exists, then state its public half. Returns its id.
-
-        Raises VaultLockedError when it is to be made while the vault is locked.
-        """
-        name = day.isoformat()
-        path = self._folder / f"{name}.json"
         with self._guard:
-            if path.exists():
-                return name
-            vault_key = self._vault_key.use()
-            try:
-                record = self._store.get("day", name)
-                unwrap(vault_key, record)
-            except NotFound:
-                private, public = new_day_key()
-                parent = str(self._vault_id)
-                made = wrap(vault_key, kind="day", key_id=name, parent=parent, key=private, public=public)
-                self._store.put("day", name, made)
-                record = self._store.get("day", name)
+            found = {path: self._stated(path) for path in sorted(self._folder.glob("[!.]*.json"))}
+            self._proven = {path: each for path, each in found.items() if each is not None}
+            return [key for _, key in self._proven.values()]
+
+    def current(self, day: dt.date) -> packet.DayKey | None:
+        """The key in use on a day: its own, or the last one before it, as when the vault stays locked."""
+        come = [key for key in self.published() if key.id <= day.isoformat()]
+        return come[-1] if come else None
+
+    def listed(self, day: dt.date) -> list[packet.DayKey]:
+        """What intake may bind links with on a day and after it, and on the day before, by another clock."""
+        first = self.current(day - DAY)
+        return [key for key in self.published() if first is None or key.id >= first.id]
+
+    def day_list(self, day: dt.date) -> bytes | None:
+        """Those in one signed list, the same bytes while they are the same; None while there is none."""
+        with self._guard:
+            keys = tuple(self.listed(day))
+            if keys and self._list[0] != keys:
+                self._list = keys, self._services.state(day_list_statement(self._vault_id, keys))
+            return self._list[1] if keys else None
+
+    def _stated(self, path: Path) -> tuple[tuple[int, int], packet.DayKey] | None:
+        status = path.stat()
+        version = (status.st_ino, status.st_mtime_ns)
+        known = self._proven.get(path)
+        if known is not None and known[0] == version:
+            return known
+        envelope = path.read_bytes()
+        try:
+            stated = packet.open_envelope(envelope, self._services.publics(), "day_key")
+        except packet.PacketError as error:
+            logger.error("published day key %s is not genuine: %s", path.name, error.kind)
+            return None
+        if stated["vault"] != str(self._vault_id) or stated["id"] != path.stem:
+            logger.error("published day key %s is of another vault or day", path.name)
+            return None
+        public = base64.b64decode(stated["public"])
+        return version, packet.DayKey(stated["id"], public, envelope.decode())
+
+    # --- making and stating --------------------------------------------------------------------------------
+
+    def publish(self, today: dt.date) -> None:
+        """Make and state today's key and those of the next DAYS_AHEAD days, as far as they are not there.
+
+        While the vault is locked none is made; one that waited for its backup is stated all the same. A day
+        that cannot be had is left out and logged: the key before it stays in use then.
+        """
+        with self._guard:
+            for ahead in range(DAYS_AHEAD + 1):
+                day = (today + ahead * DAY).isoformat()
+                try:
+                    self._publish(day)
+                except IntegrityError as error:
+                    logger.error("the day key of %s is not published: %s", day, error)
+                except (VaultFull, OSError) as error:
+                    logger.error("day keys from %s on are not published: %s", day, error)
+                    break
+
+    def _publish(self, day: str) -> None:
+        path = self._folder / f"{day}.json"
+        if path.exists():
+            return
+        record = self._record(day)
+        if record is not None and may_publish(record):
             assert record.public is not None
-            statement = packet.day_key_statement(self._vault_id, name, record.public, name)
+            statement = packet.day_key_statement(self._vault_id, day, record.public, day)
             write_once(path, self._services.state(statement))
-            return name
+
+    def _record(self, day: str) -> KeyRecord | None:
+        """The record of a day's key, made if that is possible; None while the vault is locked."""
+        try:
+            vault_key = self._vault_key.use()
+        except VaultLockedError:
+            vault_key = None
+        try:
+            record = self._store.get("day", day)
+        except NotFound:
+            if vault_key is None:
+                return None
+            private, public = new_day_key()
+            parent = str(self._vault_id)
+            made = wrap(vault_key, kind="day", key_id=day, parent=parent, key=private, public=public)
+            self._store.put("day", day, made)
+            return self._store.get("day", day)
+        if vault_key is not None:
+            unwrap(vault_key, record)  # one that does not open must never be sealed to
+        return record
+
+    # --- private halves ------------------------------------------------------------------------------------
 
     def epoch_key(self, opening: Opening) -> bytes:
         """The key (32 bytes) in an opening. Raises NotFound for an unknown day key, BadOpening."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import hmac
 import secrets
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from appliance.day_list import due
 from appliance.domain import ConsentPurpose
 from appliance.intake_errors import (
     BadRequestFieldError,
@@ -23,6 +25,7 @@ from appliance.intake_folder import IntakeFolder
 from appliance.intake_session import (
     TOKEN_BYTES,
     IntakeSession,
+    day_key_of,
     decode_base64,
     only_numbers,
     signed_statement,
@@ -53,8 +56,9 @@ def begin_message(recording: uuid.UUID, page: str) -> bytes:
 def begin(folder: IntakeFolder, recording: uuid.UUID, request: dict[str, Any], address: str) -> Begun:
     """Bind a browser to its attempt, or give the bound browser a further token.
 
-    `request` is {secret, browser_key, page, signature, wall_ms: the browser's clock}. Another browser than
-    the bound one gets BoundElsewhereError, and the wish for a fresh link is noted once for each generation.
+    `request` is {secret, browser_key, page, signature, wall_ms: the browser's clock}. Which day it is, and so
+    which day key the link is bound with to its end, our clock says. Another browser than the bound one gets
+    BoundElsewhereError, and the wish for a fresh link is noted once for each generation.
     """
     packet, newest = _packet_for_secret(folder, recording, request.get("secret"))
     key = decode_base64(request.get("browser_key"), "browser_key", 65)
@@ -65,8 +69,9 @@ def begin(folder: IntakeFolder, recording: uuid.UUID, request: dict[str, Any], a
     signature = decode_base64(request.get("signature"), "signature", 64)
     verify_browser_signature(key, begin_message(recording, page), signature)
     token = secrets.token_urlsafe(TOKEN_BYTES)
-    now = datetime.now(UTC)
+    now = _now()
     ahead = _clock_ahead_ms(request.get("wall_ms"), now)
+    fresh = due(packet, folder.day_keys(), now)
 
     def body(state: AttemptState) -> dict[str, Any]:
         bound = state.bindings.get(packet.generation)
@@ -78,6 +83,7 @@ def begin(folder: IntakeFolder, recording: uuid.UUID, request: dict[str, Any], a
             _refuse_new_browser(folder, packet, state, now)
         elif bound.browser_key != key:
             raise FinishedError if state.finished else BoundElsewhereError
+        day_key = fresh if bound is None else day_key_of(bound, packet)
         return {
             "generation": packet.generation,
             "browser_key": request["browser_key"],
@@ -86,6 +92,7 @@ def begin(folder: IntakeFolder, recording: uuid.UUID, request: dict[str, Any], a
             "token_sha256": token_digest(token),
             "address": address,
             "clock_ahead_ms": ahead,
+            "day_key": {"id": day_key.id, "public": base64.b64encode(day_key.public).decode()},
         }
 
     try:
@@ -94,6 +101,10 @@ def begin(folder: IntakeFolder, recording: uuid.UUID, request: dict[str, Any], a
         _request_fresh_link(folder, recording, packet.generation, address)
         raise
     return Begun(token, packet, state)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
 
 
 def _clock_ahead_ms(wall_ms: object, now: datetime) -> int:

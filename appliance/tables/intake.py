@@ -25,13 +25,17 @@ from appliance.tables.base import NOW, Moment, metadata
 
 
 class BrowserKeyColumns(TypedColumns):
-    """The browser key pinned for one generation of an attempt: 65 bytes, uncompressed P-256 point."""
+    """The browser key pinned for one generation of an attempt: 65 bytes, uncompressed P-256 point.
+
+    `day_key_id` is what intake bound it with, as intake says.
+    """
 
     attempt_id: Named[uuid.UUID] = Column(ForeignKey("attempt.id"), primary_key=True)
     generation: Named[int] = Column(Integer, primary_key=True)
     public_key: Named[bytes] = Column(LargeBinary, nullable=False)
     pinned_at: Named[dt.datetime] = Column(Moment, nullable=False, server_default=NOW)
     address: Named[str] = Column(Text, nullable=False, server_default="")
+    day_key_id: Named[str | None] = Column(Text)
 
 
 browser_key = Table("browser_key", metadata, BrowserKeyColumns)

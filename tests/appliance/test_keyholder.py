@@ -124,12 +124,19 @@ def test_signs_what_is_true_of_this_vault_and_nothing_else(keyholder: Keyholder)
 
 
 def test_a_public_half_swapped_on_disk_is_not_published(settings: Settings, keyholder: Keyholder) -> None:
-    (published,) = (unlocking.own_folder(settings) / "day-keys").glob("*.json")
+    today = keyholder.publics().current_day_key
+    published = unlocking.own_folder(settings) / "day-keys" / f"{today.id}.json"
     envelope = json.loads(published.read_text())
     envelope["statement"] = envelope["statement"].replace('"public":"B', '"public":"C')
     published.write_text(json.dumps(envelope))
     keyholder.lock()
-    assert keyholder.publics().day_keys == ()
+    publics = keyholder.publics()
+    assert publics.day_keys
+    assert today.id not in [key.id for key in publics.day_keys]
+    assert publics.day_list is not None
+    assert today.id.encode() not in publics.day_list
+    with pytest.raises(VaultLockedError):
+        _ = publics.current_day_key
 
 
 # Locked ----------------------------------------------------------------------------------------------

@@ -70,6 +70,7 @@ class Candidate:
         self.page = uuid.uuid4()
         self.token = ""
         self.packet: dict[str, Any] = {}
+        self.day_key: dict[str, str] = {}
 
     @property
     def public_key(self) -> bytes:
@@ -93,7 +94,7 @@ class Candidate:
         }
         status, answer = self.call("POST", f"/intake/recordings/{self.recording}/begin", json=body)
         if status == 200:
-            self.token, self.packet = answer["token"], answer["packet"]
+            self.token, self.packet, self.day_key = answer["token"], answer["packet"], answer["day_key"]
         return status, answer
 
     def signed(self, kind: str, **statement: Any) -> dict[str, str]:
@@ -129,7 +130,7 @@ class Candidate:
         return self.api("POST", "/withdraw", json=self.signed("withdraw", **statement))
 
     def epoch(self, track: str = "camera", mime: str = "video/webm;codecs=vp8,opus", **changes: Any) -> Epoch:
-        day_key = self.packet["day_key"]
+        day_key = self.day_key
         values = {
             "vault_id": uuid.UUID(self.packet["vault"]),
             "recording_id": self.recording,

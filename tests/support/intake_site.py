@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from appliance import texts
 from appliance.config import Database, Settings
+from appliance.day_list import day_list_statement
 from appliance.domain import Question
 from appliance.intake_folder import IntakeFolder
 from appliance.packet import (
@@ -48,8 +49,7 @@ class IntakeSite:
         self.service_key = Ed25519PrivateKey.generate()
         self.folder.install_service_keys({"service-1": self.service_key.public_key().public_bytes_raw()})
         self.day_private = ec.generate_private_key(ec.SECP256R1())
-        point = self.day_private.public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
-        self.day_key = DayKey("2026-11-21", point)
+        self.day_key = DayKey("2026-11-21", _point(self.day_private))
 
     @property
     def day_scalar(self) -> bytes:
@@ -89,6 +89,13 @@ class IntakeSite:
         self.folder.put_packet(self.sign(packet))
         return packet, secret
 
+    def list_days(self, *days: str) -> dict[str, DayKey]:
+        """Put a signed list with a fresh key for each of these days before intake; the keys by day."""
+        keys = {day: DayKey(day, _point(ec.generate_private_key(ec.SECP256R1()))) for day in sorted(days)}
+        statement = day_list_statement(self.vault, keys.values())
+        self.folder.put_day_keys(sign_envelope(statement, "service-1", self.service_key))
+        return keys
+
     def reinvite(self, packet: Packet) -> tuple[Packet, str]:
         """A fresh link for the same attempt: the next generation."""
         secret = new_secret()
@@ -100,3 +107,7 @@ class IntakeSite:
         """Put the tombstone that sealing puts."""
         statement = tombstone_statement(self.vault, recording, "sealed")
         self.folder.put_tombstone(sign_envelope(statement, "service-1", self.service_key))
+
+
+def _point(private: ec.EllipticCurvePrivateKey) -> bytes:
+    return private.public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)

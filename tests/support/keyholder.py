@@ -7,16 +7,23 @@ import errno
 import os
 import threading
 from collections.abc import Iterator
+from unittest import mock
 
 from appliance.audit.log import Actor
 from appliance.config import Settings
-from appliance.keyholder import orders, process
+from appliance.keyholder import day_keys, orders, process
 from appliance.keyholder.server import Server
 
 
 @contextlib.contextmanager
-def running_keyholder(settings: Settings) -> Iterator[Server]:
-    """Serves until the block ends; makes and unlocks the site's vault if it has none yet."""
+def running_keyholder(settings: Settings, days_ahead: int = 1) -> Iterator[Server]:
+    """Serves until the block ends; makes and unlocks the site's vault if it has none yet. `days_ahead`: for
+    how many days it makes keys, fewer than the product's since each waits four times for the disk."""
+    with mock.patch.object(day_keys, "DAYS_AHEAD", days_ahead):
+        yield from _serving(settings)
+
+
+def _serving(settings: Settings) -> Iterator[Server]:
     server = process.open_server(settings)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()

@@ -74,7 +74,7 @@ def begin(recording: uuid.UUID) -> Response:
 
 
 def _status(proven: IntakeSession) -> dict[str, Any]:
-    return {"packet": packet_view(proven.packet), **progress(_folder(), proven)}
+    return {"packet": packet_view(proven), **progress(_folder(), proven)}
 
 
 @blueprint.get("/recordings/<uuid:recording>/state")

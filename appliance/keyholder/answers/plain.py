@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import threading
 import uuid
 from typing import Any
 
@@ -18,7 +17,6 @@ class Plain:
 
     def __init__(self, desk: Desk) -> None:
         self._desk, self._custody = desk, desk.custody
-        self._day_guard = threading.Lock()
 
     def operations(self) -> dict[str, Operation]:
         """Name → what answers it."""
@@ -30,33 +28,44 @@ class Plain:
         }
 
     def _status(self, _request: Request, _peer: Peer) -> dict[str, Any]:
-        keys = self._custody.days.published()
+        published, current = self._custody.days.published(), self._custody.days.current(_today())
         return {
             "vault": str(self._custody.vault_id),
             "locked": self._custody.locked,
-            "day_key": keys[-1].id if keys else None,
+            "day_key": current.id if current else None,
+            "last_day_key": published[-1].id if published else None,
             "uses": self._desk.journal.count,
         }
 
     def _publics(self, _request: Request, _peer: Peer) -> dict[str, Any]:
-        if not self._custody.locked:
-            with self._day_guard:
-                self._custody.days.publish(dt.datetime.now(dt.UTC).date())
+        days, today = self._custody.days, _today()
+        days.publish(today)
+        current, listed = days.current(today), days.day_list(today)
         return {
             "vault": str(self._custody.vault_id),
             "service_keys": {name: to_text(key) for name, key in self._custody.services.publics().items()},
-            "day_keys": [key.to_json() for key in self._custody.days.published()],
+            "day_keys": [key.to_json() for key in days.listed(today)],
+            "day_key": current.id if current else None,
+            "day_list": listed.decode() if listed else None,
         }
 
     def _sign(self, request: Request, peer: Peer) -> str:
         kind, statement = request.text("kind"), request.mapping("statement")
-        published = [key.to_json() for key in self._custody.days.published()] if kind == "packet" else []
-        if kind == "packet" and statement.get("day_key") not in published:
-            raise KeyRefusedError(reason="the packet names a day key that was not published here")
+        if kind == "packet" and statement.get("day_key") not in self._in_use():
+            raise KeyRefusedError(reason="the packet names a day key that is not in use here")
         envelope = self._custody.services.sign(kind, statement)
         self._desk.record(request.operation, peer, {"kind": kind, "recording": statement.get("recording")})
         return envelope.decode()
 
+    def _in_use(self) -> list[dict[str, str]]:
+        """Today's day key, and yesterday's for a packet that was written before midnight."""
+        today = _today()
+        return [key.to_json() for key in self._custody.days.listed(today) if key.id <= today.isoformat()]
+
     def _missing_events(self, _request: Request, _peer: Peer) -> list[str]:
         recorded = {uuid.UUID(entry["event"]) for entry in self._desk.journal.entries() if "event" in entry}
         return [str(event) for event in gate.missing_events(self._desk.settings, recorded)]
+
+
+def _today() -> dt.date:
+    return dt.datetime.now(dt.UTC).date()

@@ -159,6 +159,7 @@ class Taking:
                 generation=generation,
                 public_key=key,
                 address=_address(record.body),
+                day_key_id=record.body.get("day_key", {}).get("id"),
             )
         )
         self.pins[generation] = key

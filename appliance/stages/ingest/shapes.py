@@ -11,6 +11,7 @@ from appliance.intake_state import CHECK_RESULTS, CHECKS, STATE_EVENTS, RecordKi
 MAX_COUNT = 2**31 - 1
 MAX_NUMBER = 1e16
 MAX_NUMBERS = 32
+MAX_NAME = 128
 
 
 class RefusedRecordError(Exception):
@@ -57,6 +58,14 @@ def _flag(value: object) -> bool:
     return isinstance(value, bool)
 
 
+def _day_key(value: object) -> bool:
+    return isinstance(value, dict) and set(value) == {"id", "public"} and all(map(_name, value.values()))
+
+
+def _name(value: object) -> bool:
+    return isinstance(value, str) and len(value) <= MAX_NAME and value.isascii() and value.isprintable()
+
+
 _SIGNED: dict[str, Callable[[object], bool]] = {"generation": _count, "statement": _text, "signature": _text}
 _FIELDS: dict[RecordKind, dict[str, Callable[[object], bool]]] = {
     RecordKind.BOUND: {
@@ -67,6 +76,7 @@ _FIELDS: dict[RecordKind, dict[str, Callable[[object], bool]]] = {
         "signature": _text,
         "address": _text,
         "clock_ahead_ms": _number,
+        "day_key": _day_key,
     },
     RecordKind.REBIND_REQUESTED: {"generation": _count, "address": _text},
     RecordKind.CHECKED: {

@@ -106,7 +106,7 @@ def test_from_sealing_on_intake_takes_nothing_more(site: Site) -> None:
 
 def test_an_epoch_that_does_not_open_is_a_named_gap(site: Site, browser: Candidate) -> None:
     good = site.record(browser, list(recorded()))
-    key = browser.packet["day_key"]["id"]
+    key = browser.day_key["id"]
     wrong = new_browser_key().public_key()
     point = wrong.public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
     bad = browser.epoch(recipients={key: point})

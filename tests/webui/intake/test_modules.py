@@ -258,7 +258,8 @@ def test_stopping_the_events_twice_stops_them_once() -> None:
         const [pair, day] = [await newBrowserKey(), await newBrowserKey()];
         const [pieces, lost] = [[], []];
         const track = new EventsTrack({
-          packet: { vault: id, recording: id, day_key: { id: "d", public: base64(await publicPoint(day)) } },
+          packet: { vault: id, recording: id },
+          dayKey: { id: "d", public: base64(await publicPoint(day)) },
           pair,
           page: new Uint8Array(16),
           store: { saveEpoch: async () => {}, commit: async (_, { n, flag }) => pieces.push([n, flag]) },

@@ -42,9 +42,9 @@ export class EventsTrack {
   }
 
   async #open() {
-    const { packet, pair, page, store } = this.room;
+    const { packet, dayKey, pair, page, store } = this.room;
     const clock = { page, monotonic: performance.now(), wall: Date.now() };
-    const epoch = await SealedEpoch.open({ packet, pair, track: "events", mime: EVENTS_MIME, clock });
+    const epoch = await SealedEpoch.open({ packet, dayKey, pair, track: "events", mime: EVENTS_MIME, clock });
     await store.saveEpoch(packet.recording, epoch);
     return epoch;
   }

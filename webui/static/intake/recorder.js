@@ -88,7 +88,7 @@ export class Committer {
 }
 
 export class TrackRecorder {
-  /** `room` has {packet, pair, page, store, uploader, onStorage, onLost}; `bits` is the video's bits a second. */
+  /** `room` has {packet, dayKey, pair, page, store, uploader, onStorage, onLost}; `bits`: the video's a second. */
   constructor(room, track, stream, bits) {
     Object.assign(this, { room, track, stream, bits });
     this.epoch = null;
@@ -121,11 +121,11 @@ export class TrackRecorder {
 
   /** Makes the opening for a start in the near future, commits it, and returns at that moment. */
   async #openEpoch(mime) {
-    const { packet, pair, page, store } = this.room;
+    const { packet, dayKey, pair, page, store } = this.room;
     for (let lead = LEAD_MS; ; lead *= 2) {
       const monotonic = performance.now() + lead;
       const clock = { page, monotonic, wall: Date.now() + lead };
-      const epoch = await SealedEpoch.open({ packet, pair, track: this.track, mime, clock });
+      const epoch = await SealedEpoch.open({ packet, dayKey, pair, track: this.track, mime, clock });
       await store.saveEpoch(packet.recording, epoch);
       const left = monotonic - performance.now();
       if (left < 0 && lead < 4000) continue;

@@ -16,7 +16,7 @@ import { LIMITS, Uploader } from "./upload.js";
 const setup = JSON.parse(find("setup").textContent);
 const page = crypto.getRandomValues(new Uint8Array(16));
 const LANGUAGE = "fupan-language"; // what the person chose, for every link in this browser
-const room = { page, attempt: null, packet: null, stream: null, screenStream: null };
+const room = { page, attempt: null, packet: null, dayKey: null, stream: null, screenStream: null };
 
 setStrings(setup.strings);
 room.api = new Api(setup.recording, setup.language);
@@ -146,6 +146,7 @@ async function goOn(attempt) {
     return;
   }
   room.packet = state.packet;
+  room.dayKey = state.day_key ?? state.packet.day_key; // as an earlier release has remembered it
   room.uploader.start();
   if (location.hash && state.state !== "superseded") {
     history.replaceState(null, "", location.pathname + location.search);

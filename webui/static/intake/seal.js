@@ -60,9 +60,10 @@ export class SealedEpoch {
   #ended = false;
 
   /**
-   * Makes an epoch. `packet` gives vault, recording and day key; `clock` is {page, monotonic, wall} in ms.
+   * Makes an epoch. `packet` gives vault and recording; `dayKey`, {id, public}, is what the link was bound with;
+   * `clock` is {page, monotonic, wall} in ms.
    */
-  static async open({ packet, pair, track, mime, clock }) {
+  static async open({ packet, dayKey, pair, track, mime, clock }) {
     const raw = crypto.getRandomValues(new Uint8Array(32));
     try {
       const epoch = crypto.getRandomValues(new Uint8Array(16));
@@ -74,13 +75,13 @@ export class SealedEpoch {
         field(uuidBytes(packet.recording)),
         field(utf8(track)),
         field(epoch),
-        field(utf8(packet.day_key.id)),
+        field(utf8(dayKey.id)),
         field(await publicPoint(pair)),
         field(utf8(mime)),
         field(clockBytes(clock)),
         field(commitment),
       );
-      const wrapped = await wrapFor(packet.day_key, raw, info);
+      const wrapped = await wrapFor(dayKey, raw, info);
       const signed = concat(info, new Uint8Array([1]), wrapped);
       const opening = concat(signed, await sign(pair, signed));
       if (opening.length > MAX_OPENING_BYTES) throw new Error("opening too long");
