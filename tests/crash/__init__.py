@@ -12,5 +12,5 @@ from tests.crash.workload import Workload
 
 
 def workloads(size: int = 1) -> list[Workload]:
-    """Every workload; `size` is how much each does, where that can be said."""
-    return [Recording(size), Documents(size)]
+    """Every workload, in both suites where it encrypts; `size` is how much each does."""
+    return [make(size, suite) for make in (Recording, Documents) for suite in (1, 2)]

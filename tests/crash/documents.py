@@ -18,7 +18,8 @@ class Documents(Workload):
 
     calls = frozenset({"openat", "pwritev2", "fsync", "rename"})
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, suite: int = 1) -> None:
+        self.suite = suite
         self.texts = {f"note.v{i}": f"version {i} ".encode() * 50 for i in range(1, size + 2)}
         self.before, self.after = b"the report as it was", b"the report as it is now" * 10
 
@@ -51,9 +52,8 @@ class Documents(Workload):
     def _file_key(header: object) -> bytes:
         return derive_file_key(builders.RECORDING_KEY, header)  # type: ignore[arg-type]
 
-    @staticmethod
-    def _put(folder: Path, name: str, text: bytes) -> None:
-        header = new_header(builders.VAULT, builders.RECORDING, "document", name)
+    def _put(self, folder: Path, name: str, text: bytes) -> None:
+        header = new_header(builders.VAULT, builders.RECORDING, "document", name, self.suite)
         key = derive_file_key(builders.RECORDING_KEY, header)
         Vault(folder / "vault").write_document(builders.RECORDING, name, header, key, text)
 

@@ -22,7 +22,8 @@ class Recording(Workload):
 
     calls = frozenset({"openat", "mkdir", "pwritev2", "fsync", "fdatasync", "rename", "link"})
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, suite: int = 1) -> None:
+        self.suite = suite
         self.made = builders.epoch([bytes([i]) * 500 for i in range(size)])
         self.record = wrap(
             PARENT,
@@ -30,6 +31,7 @@ class Recording(Workload):
             key_id=str(builders.RECORDING),
             parent="hr",
             key=builders.RECORDING_KEY,
+            suite=suite,
         )
 
     def steps(self, folder: Path) -> Iterator[Step]:
@@ -42,7 +44,7 @@ class Recording(Workload):
 
     def _seal(self, folder: Path) -> None:
         """Each try has a header, and so a key, of its own."""
-        header = builders.header(salt=os.urandom(32))
+        header = builders.header(salt=os.urandom(32), suite=self.suite)
         key, made = derive_file_key(builders.RECORDING_KEY, header), self.made
         with (
             EpochReader(self._journal(folder), made.opening.epoch, made.key, made.opening) as reader,

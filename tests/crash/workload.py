@@ -17,9 +17,13 @@ class Workload(abc.ABC):
     calls: frozenset[str]
     """System calls that it must be seen to make, so that a tracer that sees nothing is noticed."""
 
+    suite = 1
+    """The suite that it writes in."""
+
     @property
     def name(self) -> str:
-        return type(self).__name__.lower()
+        """What it is called in figures."""
+        return type(self).__name__.lower() + (f" (suite {self.suite})" if self.suite != 1 else "")
 
     def prepare(self, folder: Path) -> None:  # noqa: B027 - most begin with nothing
         """Make what is there before; no fault is injected here."""
