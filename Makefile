@@ -16,7 +16,7 @@ MODELS ?= default
 CLIP ?=
 LANGUAGE ?=
 
-.PHONY: help run models test test-long check format smoke bench promises screenshots lock translations demo-clip
+.PHONY: help run models test test-long check format smoke bench bench-vault promises screenshots lock translations demo-clip
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -78,6 +78,10 @@ bench: ## measure, one line a figure; also in build/bench.json
 	@installer/bootstrap.sh development
 	@$(MAKE) --no-print-directory test-models
 	@FUPAN_MODELS="$(CACHE)/models" $(BIN)/python -m tests.bench
+
+bench-vault: ## the vault's own figures alone, against plain files, age and nginx
+	@installer/bootstrap.sh development
+	@$(BIN)/python -m tests.bench vault
 
 promises: ## run tests/promises and print each promise with its figure
 	@installer/bootstrap.sh development
