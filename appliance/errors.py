@@ -77,6 +77,16 @@ class VaultLockedError(FupanError):
     message = "The vault is locked. Recordings are still being saved; replay returns once it is unlocked."
 
 
+class LedgerRefusedError(FupanError):
+    """The erase ledger cannot be believed, so nothing is unlocked: what was erased might come back."""
+
+    status, code = 503, "ledger_refused"
+    message = (
+        "The vault stays locked: its erase ledger cannot be believed (%(what)s). Nothing was changed. "
+        "Bring back what is named, or restore the newest key backup, and unlock again."
+    )
+
+
 class KeyholderDownError(FupanError):
     """The keyholder does not answer."""
 

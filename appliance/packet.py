@@ -289,13 +289,31 @@ def _check_packet(packet: Packet) -> None:
         raise PacketError("fields")
 
 
+# --- the erase ledger --------------------------------------------------------------------------------------
+
+
+def ledger_of(statement: Mapping[str, Any]) -> tuple[int, str]:
+    """How far the erase ledger went when a tombstone or checkpoint was signed: how many entries, and the hex
+    SHA-256 of the last. Raises PacketError("fields")."""
+    try:
+        count, head = statement["ledger"]["count"], statement["ledger"]["head"]
+    except (KeyError, TypeError) as error:
+        raise PacketError("fields") from error
+    if type(count) is not int or count < 0 or not isinstance(head, str) or not _HEX_DIGEST.fullmatch(head):
+        raise PacketError("fields")
+    return count, head
+
+
 # --- tombstones --------------------------------------------------------------------------------------------
 
 
 def tombstone_statement(
     vault: uuid.UUID, recording: uuid.UUID, reason: str, at: datetime | None = None
 ) -> dict[str, Any]:
-    """Says that intake takes nothing more for a recording; `reason` is `sealed` or `discarded`."""
+    """Says that intake takes nothing more for a recording; `reason` is `sealed` or `discarded`.
+
+    The keyholder adds `ledger`, as to each checkpoint: a restore must not go back behind what was erased.
+    """
     return {
         "version": VERSION,
         "type": "tombstone",

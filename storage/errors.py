@@ -37,6 +37,10 @@ class NotFound(VaultError):
     """There is no such file, record or chunk."""
 
 
+class Destroyed(VaultError):
+    """A key that was erased is not made again."""
+
+
 class SegmentEmitted(VaultError):
     """A write into a segment that is encrypted already; a segment is encrypted exactly once."""
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from storage import disk
-from storage.errors import IntegrityError, NotFound
+from storage.errors import Destroyed, IntegrityError, NotFound
 from storage.keys import MAX_RECORD_BYTES, KeyRecord, check_name, parse_record
 
 SUFFIX = ".key"
@@ -17,6 +18,8 @@ class KeyStore:
     def __init__(self, root: Path | str) -> None:
         """`root`: the `keys` folder; made by the first `put`."""
         self.root = Path(root)
+        # A key that was erased is neither made nor given again, even should its record be there.
+        self.is_destroyed: Callable[[str, str], bool] = lambda _kind, _key_id: False
 
     def path(self, kind: str, key_id: str) -> Path:
         """Where this record is or would be."""
@@ -24,13 +27,20 @@ class KeyStore:
         return self.root / kind / f"{key_id}{SUFFIX}"
 
     def put(self, kind: str, key_id: str, record: bytes) -> None:
-        """Keep a record so that it lasts. The same bytes again are fine; others raise IntegrityError."""
+        """Keep a record so that it lasts. The same bytes again are fine; others raise IntegrityError.
+
+        Raises Destroyed for a key that was erased.
+        """
+        if self.is_destroyed(kind, key_id):
+            raise Destroyed("key", f"{kind} {key_id} was erased")
         path = self.path(kind, key_id)
         self._require_named(parse_record(record), kind, key_id)
         disk.create_or_prove_equal(path, record)
 
     def get(self, kind: str, key_id: str) -> KeyRecord:
         """Read a record; it must name itself so. Raises NotFound, IntegrityError("key")."""
+        if self.is_destroyed(kind, key_id):
+            raise NotFound("key", f"{kind} {key_id} was erased")
         try:
             with self.path(kind, key_id).open("rb") as file:
                 record = parse_record(file.read(MAX_RECORD_BYTES + 1))

@@ -16,6 +16,7 @@ from storage import disk
 from storage.check import Finding, check, check_journal, check_keys, check_ledger
 from storage.errors import (
     BadOpening,
+    Destroyed,
     IntegrityError,
     JournalConflict,
     LedgerError,
@@ -91,6 +92,7 @@ __all__ = [
     "Chain",
     "ChunkState",
     "Clock",
+    "Destroyed",
     "Draft",
     "Entry",
     "EpochState",

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import os
 import pwd
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from appliance.audit.log import Actor
 from appliance.cli import site_settings
+from appliance.config import Settings
+from appliance.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from storage.vault import Finding
 
 
 @click.group(short_help="The encrypted recordings of this site.")
@@ -36,16 +43,34 @@ def lock() -> None:
 
 
 @vault.command()
-def unlock() -> None:
+@click.option(
+    "--checkpoint",
+    metavar="FILE|COUNT:HEAD",
+    help="Demand an erase ledger no shorter than this signed checkpoint, or than a printed page says.",
+)
+def unlock(checkpoint: str | None) -> None:
     """Unlock with the key file of an embedded site; what waited goes on by itself.
 
-    Who did it is on the audit log before it is done; without the log the vault stays locked.
+    Who did it is on the audit log before it is done; without the log the vault stays locked. What was erased
+    is destroyed again first, should a restore have brought it back; an erase ledger that is shorter than the
+    newest one known is refused.
     """
     from appliance.keyholder import orders
+    from appliance.keyholder.client import Keyholder
 
     me = _me()  # before root becomes the user who owns the data
-    orders.unlock(site_settings(), me)
+    known = _text_of(checkpoint) if checkpoint else None  # root may read what the site's user may not
+    settings = site_settings()
+    if known is not None:
+        Keyholder(settings).expect_ledger(known)
+    orders.unlock(settings, me)
     click.echo("the vault is unlocked")
+
+
+def _text_of(checkpoint: str) -> str:
+    """A checkpoint's text from its file, or the head as it was typed."""
+    path = Path(checkpoint)
+    return path.read_text(encoding="utf-8") if path.is_file() else checkpoint
 
 
 def _me() -> Actor:
@@ -73,6 +98,7 @@ def check(context: click.Context, full: bool) -> None:
     findings = [
         *stored.check(settings.vault_folder, full=full),
         *stored.check_keys(settings.keys_folder),
+        *_check_ledger(settings),
     ]
     for path in sorted(settings.intake_folder.glob("recordings/*/tracks/*.journal")):
         findings += stored.check_journal(path, full=full)
@@ -82,3 +108,19 @@ def check(context: click.Context, full: bool) -> None:
     damage = sum(not finding.harmless for finding in findings)
     click.echo(f"{damage} damaged" if damage else "no damage found")
     context.exit(1 if damage else 0)
+
+
+def _check_ledger(settings: Settings) -> list[Finding]:
+    """What is wrong with the erase ledger, by the ledger key's public half as it is kept."""
+    from appliance.keyholder import unlock
+    from storage import vault as stored
+
+    copies = [folder / stored.LEDGER_NAME for folder in (settings.keys_folder, settings.vault_folder)]
+    if not stored.ledger_exists(copies):
+        return []
+    try:
+        public = stored.KeyStore(settings.keys_folder).get("service", stored.KEY_ID).public
+        vault_id = unlock.describe(settings).vault_id
+    except (stored.VaultError, ConfigurationError) as error:
+        return [stored.Finding(copies[0], "key", f"its entries cannot be proven: {error}")]
+    return stored.check_ledger(copies, vault_id, public or bytes(32))

@@ -26,13 +26,16 @@ TIMEOUT_SECONDS = 15.0
 @dataclass(frozen=True)
 class Status:
     """How the keyholder is. `day_key` is the id (its day) of the day key in use, `last_day_key` that of the
-    last one published ahead; `uses` counts journal entries."""
+    last one published ahead; `uses` counts journal entries;
+    `ledger` is how far the erase ledger goes (`count:head`), `ledger_problem` why it cannot be believed."""
 
     vault_id: uuid.UUID
     locked: bool
     day_key: str | None
     last_day_key: str | None
     uses: int
+    ledger: str = ""
+    ledger_problem: str = ""
 
 
 @dataclass(frozen=True)
@@ -79,6 +82,8 @@ class Keyholder:
             found["day_key"],
             found["last_day_key"],
             found["uses"],
+            found["ledger"],
+            found["ledger_problem"],
         )
 
     def require_unlocked(self) -> None:
@@ -183,6 +188,11 @@ class Keyholder:
     def unlock(self, event_id: uuid.UUID) -> None:
         """Unlock from the file provider (embedded default only), once for a committed order to do so."""
         self._ask("unlock", event=str(event_id))
+
+    def expect_ledger(self, text: str) -> None:
+        """Demand an erase ledger no shorter than this, from the next unlock on: `count:head` as printed, or
+        the text of a signed checkpoint. Raises LedgerRefusedError, InvalidInputError."""
+        self._ask("expect_ledger", ledger=text)
 
     def _ask(self, operation: str, **fields: Any) -> Any:
         line = json.dumps({"op": operation, **fields}, separators=(",", ":"), ensure_ascii=False).encode()

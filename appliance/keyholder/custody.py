@@ -12,6 +12,8 @@ import uuid
 from appliance.config import Settings
 from appliance.keyholder import unlock
 from appliance.keyholder.day_keys import DayKeys
+from appliance.keyholder.erasures import Erasures
+from appliance.keyholder.journal import Journal
 from appliance.keyholder.service_keys import ServiceKeys
 from appliance.keyholder.tree import KeyTree
 from appliance.keyholder.unlock import UnlockProvider
@@ -22,12 +24,14 @@ from storage.vault import KeyStore
 class Custody:
     """All keys of one vault. Safe across threads."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, journal: Journal) -> None:
         self.description = unlock.describe(settings)
         self.store = KeyStore(settings.keys_folder)
         self.vault_key = VaultKey()
         secret = unlock.read_secret(unlock.service_secret(settings))
         self.services = ServiceKeys(self.vault_id, self.store, secret)
+        self.erasures = Erasures(settings, self.vault_id, self.store, self.vault_key, self.services, journal)
+        self.store.is_destroyed = self.erasures.is_destroyed
         published = unlock.own_folder(settings) / "day-keys"
         self.days = DayKeys(self.vault_id, self.store, published, self.services, self.vault_key)
         self.tree = KeyTree(self.vault_id, self.store, self.vault_key)
@@ -41,9 +45,13 @@ class Custody:
         return self.vault_key.locked
 
     def unlock(self, provider: UnlockProvider) -> None:
-        """Take the vault key from a provider. Raises DamagedError when it is not this vault's."""
+        """Take the vault key from a provider, once the erase ledger is proven and what it names destroyed.
+
+        Raises DamagedError when it is not this vault's key, LedgerRefusedError.
+        """
         key = provider.vault_key()
         self.description.require(key)
+        self.erasures.settle(key)
         self.vault_key.hold(key)
         self.days.publish(dt.datetime.now(dt.UTC).date())
 

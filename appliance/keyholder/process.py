@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import logging
 import resource
@@ -10,6 +11,7 @@ import threading
 from types import FrameType
 
 from appliance.config import Settings
+from appliance.errors import LedgerRefusedError
 from appliance.keyholder.custody import Custody
 from appliance.keyholder.journal import Journal
 from appliance.keyholder.server import Server
@@ -35,9 +37,11 @@ def open_server(settings: Settings) -> Server:
     journal = Journal(own_folder(settings) / "journal")
     if settings.profile == "embedded":
         create_vault(settings)
-    custody = Custody(settings)
+    custody = Custody(settings, journal)
     if settings.profile == "embedded":
-        custody.unlock(FileUnlock(settings))
+        # Locked it says why to whoever looks, and takes what a person brings.
+        with contextlib.suppress(LedgerRefusedError):
+            custody.unlock(FileUnlock(settings))
     return Server(settings.keyholder_socket, Service(settings, custody, journal))
 
 

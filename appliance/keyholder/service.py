@@ -6,7 +6,13 @@ import logging
 from typing import Any
 
 from appliance.config import Settings
-from appliance.errors import DamagedError, InvalidInputError, KeyRefusedError, StorageFullError
+from appliance.errors import (
+    DamagedError,
+    InvalidInputError,
+    KeyRefusedError,
+    LedgerRefusedError,
+    StorageFullError,
+)
 from appliance.keyholder.answers.desk import Desk, Operation, Peer
 from appliance.keyholder.answers.documents import Documents
 from appliance.keyholder.answers.orders import Orders
@@ -15,7 +21,7 @@ from appliance.keyholder.answers.uses import Uses
 from appliance.keyholder.custody import Custody
 from appliance.keyholder.journal import Journal
 from appliance.keyholder.wire import Request
-from storage.vault import IntegrityError, VaultError, VaultFull
+from storage.vault import IntegrityError, LedgerError, VaultError, VaultFull
 
 FAMILIES = (Plain, Orders, Uses, Documents)
 
@@ -61,6 +67,9 @@ class Service:
         except IntegrityError as error:
             logger.error("%s: %s", request.operation, error)
             raise DamagedError(kind=error.kind) from error
+        except LedgerError as error:
+            logger.error("%s: %s", request.operation, error)
+            raise LedgerRefusedError(what=error) from error
         except VaultFull as error:
             raise StorageFullError() from error
         except VaultError as error:

@@ -18,6 +18,7 @@ from appliance.errors import (
     InvalidInputError,
     KeyholderDownError,
     KeyRefusedError,
+    LedgerRefusedError,
     StorageFullError,
     VaultLockedError,
 )
@@ -36,6 +37,7 @@ _ERRORS: dict[str, type[FupanError]] = {
         InvalidInputError,
         KeyRefusedError,
         KeyholderDownError,
+        LedgerRefusedError,
         StorageFullError,
         VaultLockedError,
     )

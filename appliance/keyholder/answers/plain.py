@@ -35,6 +35,8 @@ class Plain:
             "day_key": current.id if current else None,
             "last_day_key": published[-1].id if published else None,
             "uses": self._desk.journal.count,
+            "ledger": str(self._custody.erasures.head),
+            "ledger_problem": self._custody.erasures.problem,
         }
 
     def _publics(self, _request: Request, _peer: Peer) -> dict[str, Any]:
@@ -53,6 +55,9 @@ class Plain:
         kind, statement = request.text("kind"), request.mapping("statement")
         if kind == "packet" and statement.get("day_key") not in self._in_use():
             raise KeyRefusedError(reason="the packet names a day key that is not in use here")
+        if kind in ("tombstone", "checkpoint"):
+            head = self._custody.erasures.head
+            statement = {**statement, "ledger": {"count": head.count, "head": head.head}}
         envelope = self._custody.services.sign(kind, statement)
         self._desk.record(request.operation, peer, {"kind": kind, "recording": statement.get("recording")})
         return envelope.decode()
