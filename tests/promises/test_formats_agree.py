@@ -8,19 +8,19 @@ import struct
 import uuid
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
-from storage.errors import IntegrityError
+from storage.check import check_journal
+from storage.errors import BadOpening, IntegrityError
 from storage.journal import Journal
-from storage.keys import new_key, unwrap, wrap
+from storage.keys import new_key, parse_record, unwrap, wrap
 from storage.opening import open_epoch_key, parse_opening, verify_opening
 from storage.segment_format import new_header
 from storage.stream import EpochReader
 from storage.suites import SUITES
-from tests.storage import builders, reference, reference_suite_2
-from tests.storage.make_vectors import PATH as VECTORS
+from tests.storage import builders, make_vectors, reference, reference_suite_2
 
 pytestmark = pytest.mark.promise
 Record = Callable[[str, object], None]
@@ -92,20 +92,30 @@ def test_a_second_implementation_unwraps_keys(suite: int) -> None:
         assert READERS[suite].unwrap_key(record, parent) == key
 
 
-def test_version_1_opens_for_ever(tmp_path: Path, record_property: Record) -> None:
-    vectors, path = json.loads(VECTORS.read_text(encoding="utf-8")), tmp_path / "f"
-    for vector in vectors["sealed"]:
+def _read_vectors(name: str) -> Any:
+    return json.loads((make_vectors.FOLDER / name).read_text(encoding="utf-8"))
+
+
+def _require_sealed(vectors: list[dict[str, str]], suite: int, path: Path) -> None:
+    """Both readers open each file that is one, and refuse each other, here by the name of its failure."""
+    for vector in vectors:
         data, key = bytes.fromhex(vector["data"]), bytes.fromhex(vector["key"])
         path.write_bytes(data)
         if "plaintext" in vector:
             plain = bytes.fromhex(vector["plaintext"])
-            assert builders.open_whole(path, key) == reference.open_sealed(data, key) == plain, vector["name"]
+            assert builders.open_whole(path, key) == plain, vector["name"]
+            assert READERS[suite].open_sealed(data, key) == plain, vector["name"]
             continue
         with pytest.raises(IntegrityError) as raised:
             builders.open_whole(path, key)
         assert raised.value.kind == vector["failure"], vector["name"]
         with pytest.raises((ValueError, struct.error)):
-            reference.open_sealed(data, key)
+            READERS[suite].open_sealed(data, key)
+
+
+def test_version_1_opens_for_ever(tmp_path: Path, record_property: Record) -> None:
+    vectors, path = _read_vectors("version_1.json"), tmp_path / "f"
+    _require_sealed(vectors["sealed"], 1, path)
     epoch, key = vectors["epoch"], vectors["key"]
     path.write_bytes(bytes.fromhex(epoch["journal"]))
     ((name, state),) = Journal(path).state().items()
@@ -118,3 +128,83 @@ def test_version_1_opens_for_ever(tmp_path: Path, record_property: Record) -> No
         assert reader.end_record is not None
     assert unwrap(bytes.fromhex(key["parent"]), key["record"].encode()).hex() == key["key"]
     record_property("figure", f"{len(vectors['sealed']) + 2} vectors of version 1 open or fail by name")
+
+
+def test_suite_2_opens_for_ever(tmp_path: Path, record_property: Record) -> None:
+    vectors = _read_vectors("suite_2.json")
+    _require_sealed(vectors, 2, tmp_path / "f")
+    assert len(vectors) >= 60
+    record_property("figure", f"{len(vectors)} vectors of sealed files of suite 2 open or fail by name")
+
+
+def test_key_records_open_for_ever(record_property: Record) -> None:
+    vectors = _read_vectors("key_records.json")
+    for vector in vectors:
+        record, parent = vector["record"].encode("latin-1"), bytes.fromhex(vector["parent"])
+        if "key" in vector:
+            reader = READERS[parse_record(record).suite]
+            assert unwrap(parent, record).hex() == vector["key"], vector["name"]
+            assert reader.unwrap_key(record, parent).hex() == vector["key"], vector["name"]
+            continue
+        with pytest.raises(IntegrityError) as raised:
+            unwrap(parent, record)
+        assert raised.value.kind == vector["failure"], vector["name"]
+    record_property("figure", f"{len(vectors)} vectors of key records open or fail by name")
+
+
+def _take_opening(raw: bytes, day_private: bytes) -> bytes:
+    opening = parse_opening(raw)
+    verify_opening(opening)
+    return open_epoch_key(day_private, opening)
+
+
+def test_openings_are_taken_for_ever(record_property: Record) -> None:
+    vectors = _read_vectors("openings.json")
+    for vector in vectors:
+        raw, day_private = bytes.fromhex(vector["opening"]), bytes.fromhex(vector["day_private"])
+        if "epoch_key" in vector:
+            assert _take_opening(raw, day_private).hex() == vector["epoch_key"], vector["name"]
+            reference.open_epoch(parse_opening(raw).raw, day_private, [])
+            continue
+        with pytest.raises(BadOpening) as raised:
+            _take_opening(raw, day_private)
+        assert raised.value.kind == vector["failure"], vector["name"]
+    record_property("figure", f"{len(vectors)} vectors of openings are taken or refused by name")
+
+
+def test_journals_are_read_for_ever(tmp_path: Path, record_property: Record) -> None:
+    vectors, path = _read_vectors("journals.json"), tmp_path / "j"
+    for vector in vectors:
+        path.write_bytes(bytes.fromhex(vector["journal"]))
+        findings = sorted(finding.kind for finding in check_journal(path, full=True))
+        epoch, opening, key = (bytes.fromhex(vector[name]) for name in ("epoch", "opening", "epoch_key"))
+        with EpochReader(path, epoch, key, opening) as reader:
+            read = {
+                "findings": findings,
+                "opens": {str(n): plaintext.hex() for n, plaintext in reader.iter_chunks()},
+                "gaps": [list(gap) for gap in reader.gaps],
+                "ended": reader.end_record is not None,
+            }
+        assert read == {name: vector[name] for name in read}, vector["name"]
+    record_property("figure", f"{len(vectors)} vectors of journals, whole and damaged, are read as they say")
+
+
+def test_no_vector_is_lost() -> None:
+    """60 of sealed files in each suite, as many beside, and every name of a failure among them."""
+    sealed = {1: _read_vectors("version_1.json")["sealed"], 2: _read_vectors("suite_2.json")}
+    beside = [_read_vectors(f"{name}.json") for name in ("key_records", "openings", "journals")]
+    assert all(len(vectors) >= 60 for vectors in sealed.values())
+    assert sum(map(len, beside)) >= 60
+    for vectors in (*sealed.values(), *beside):
+        assert len({vector["name"] for vector in vectors}) == len(vectors)
+    for vectors in sealed.values():
+        assert _failures(vectors) == {"header", "version", "size", "last_segment", "segment"}
+    keys, openings, journals = beside
+    assert _failures(keys) == {"key", "version"}
+    named = "magic length field suite signature recipient unwrap commitment"
+    assert _failures(openings) == set(named.split())
+    assert {kind for vector in journals for kind in vector["findings"]} == {"record", "torn_tail"}
+
+
+def _failures(vectors: list[dict[str, str]]) -> set[str]:
+    return {vector["failure"] for vector in vectors if "failure" in vector}
