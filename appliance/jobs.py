@@ -45,6 +45,7 @@ TASK_MODULES = (
     "appliance.stages.analyse",
     "appliance.stages.replay",
     "appliance.upkeep.day_keys",
+    "appliance.upkeep.waiting",
 )
 
 HEARTBEAT_SECONDS = 5.0
@@ -75,6 +76,7 @@ KINDS = {
     "take_up_skipped": Kind("pull", once=True),
     "close_lapsed_views": Kind("pull", once=True),
     "publish_day_keys": Kind("pull", once=True),
+    "take_up_waiting": Kind("pull", once=True),
     "send_invitation": Kind("mail"),
     "seal": Kind("seal"),
     "analyse": Kind("analysis"),
@@ -100,7 +102,12 @@ class Work:
     @property
     def tally(self) -> dict[str, int]:
         """What a job ordered in place of this one takes along, so that an outage forgets no failure."""
-        return {FAILURES: self.failures} if self.failures else {}
+        return tally(self.failures)
+
+
+def tally(failures: int) -> dict[str, int]:
+    """How a job is told that the work has failed so often before."""
+    return {FAILURES: failures} if failures else {}
 
 
 class Backoff(BaseRetryStrategy):

@@ -1,6 +1,7 @@
 """What a job waits for: faults of the site that pass, and that are no failure of the work itself.
 
-A job that meets one is ordered again after a while, for as long as it takes; its tries are not counted.
+A job that meets one is ordered again after a while, for as long as it takes; its tries are not counted. What
+waits for the vault has no job at all, but its row says so.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ from appliance.errors import (
 from storage.vault import VaultFull
 
 FULL = StorageFullError.code
+# What the vault must be unlocked for. Nothing tries again by itself: waiting.py takes it up once it is.
+VAULT = frozenset({VaultLockedError.code, KeyholderDownError.code})
 DATABASE = frozenset({DatabaseDownError.code, AuditUnavailableError.code})
 # Reason → seconds until the next try. A try that meets a full disk may have written much before.
 WAIT_SECONDS = {

@@ -338,9 +338,11 @@ def _keep(settings: Settings, run: _Run, result: dict[str, Any], drafts: Drafts)
 
 
 def _wait(work: jobs.Work, recording_id: uuid.UUID, reason: str) -> None:
-    """End this job and order the next: an outage is no failure and wears out no retries."""
+    """End this job and order the next, or leave that to whoever sees the vault unlocked: an outage is no
+    failure and wears out no retries."""
     with transaction("worker", work.settings) as tx:
-        if _set(tx, recording_id, state=AnalysisState.QUEUED, reason=reason):
+        wanted = _set(tx, recording_id, state=AnalysisState.QUEUED, reason=reason, failures=work.failures)
+        if wanted and reason not in outages.VAULT:
             jobs.enqueue(
                 tx,
                 "analyse",

@@ -13,6 +13,7 @@ from sqlalchemy import (
     Index,
     Integer,
     Named,
+    SmallInteger,
     Table,
     Text,
     TypedColumns,
@@ -27,7 +28,8 @@ from appliance.tables.base import NOW, Moment, metadata
 class RecordingColumns(TypedColumns):
     """A cache of what the vault holds; `fupan vault check` rebuilds it.
 
-    `gaps` is a list of [start_ms, end_ms, reason, track]; `problem` names why sealing failed.
+    `gaps` is a list of [start_ms, end_ms, reason, track]; `problem` names why sealing failed, or what it
+    waits for. While that is the vault, `failures` is how often the work had failed before.
     """
 
     id: Named[uuid.UUID] = Column(ForeignKey("attempt.id"), primary_key=True)
@@ -39,6 +41,7 @@ class RecordingColumns(TypedColumns):
     bytes: Named[int | None] = Column(BigInteger)
     problem: Named[str | None] = Column(Text)
     gaps: Named[list[Any]] = Column(JSONB, nullable=False, server_default="[]")
+    failures: Named[int] = Column(SmallInteger, nullable=False, server_default="0")
 
 
 recording = Table(
@@ -84,7 +87,8 @@ document = Table("document", metadata, DocumentColumns)
 
 
 class AnalysisColumns(TypedColumns):
-    """Where the analysis of one recording stands. `figures` holds numbers only, never words."""
+    """Where the analysis of one recording stands. `figures` holds numbers only, never words; `failures`
+    counts as in RecordingColumns."""
 
     recording_id: Named[uuid.UUID] = Column(ForeignKey("recording.id"), primary_key=True)
     state: Named[str] = Column(Text, nullable=False, server_default="queued")
@@ -96,6 +100,7 @@ class AnalysisColumns(TypedColumns):
     started_at: Named[dt.datetime | None] = Column(Moment)
     finished_at: Named[dt.datetime | None] = Column(Moment)
     figures: Named[dict[str, Any]] = Column(JSONB, nullable=False, server_default="{}")
+    failures: Named[int] = Column(SmallInteger, nullable=False, server_default="0")
 
 
 analysis = Table(

@@ -36,14 +36,14 @@ KILLS = [3, pytest.param(50, marks=pytest.mark.long)]
 FOUND_WITHIN = 90.0
 
 
-def _give_back(settings: Settings) -> None:
+def give_back(settings: Settings) -> None:
     """What the scheduler orders every half minute, without waiting for dead workers' heartbeats to age."""
     with transaction("worker", settings) as tx:
         tx.execute(text("UPDATE procrastinate_workers SET last_heartbeat = now() - interval '1 minute'"))
         jobs.enqueue(tx, "rerun_stalled")
 
 
-def _kill(worker: subprocess.Popen[bytes]) -> None:
+def kill(worker: subprocess.Popen[bytes]) -> None:
     """Kill a worker; back when its media child has ended too, as it has long before a job is given back."""
     os.kill(worker.pid, signal.SIGSTOP)  # so that it starts none after they were looked for
     os.waitid(os.P_PID, worker.pid, os.WSTOPPED)
@@ -69,8 +69,8 @@ def test_kills_neither_lose_nor_double_a_seal(
             until(lambda: _doing(settings) or not _undone(settings))
             threading.Event().wait(chance.uniform(0.0, 1.0))
             in_work += bool(_doing(settings))
-            _kill(worker)
-        _give_back(settings)
+            kill(worker)
+        give_back(settings)
     with worker_process(settings):
         until(lambda: not _undone(settings), 120)
 
@@ -112,7 +112,7 @@ def test_a_dead_workers_job_is_found_without_help(
     made = site.finished(list(recorded()))
     with worker_process(settings) as worker:
         until(lambda: _doing(settings) or not _undone(settings))
-        _kill(worker)
+        kill(worker)
     killed = time.monotonic()
 
     def order_and_look() -> bool:

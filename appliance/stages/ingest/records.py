@@ -261,9 +261,9 @@ class Taking:
             self._set_state(AttemptState.RECORDING, AttemptState.INVITED, AttemptState.CHECKED_IN)
         elif event == "chunk_conflict":
             logger.error("recording %s: two versions of one chunk are kept at intake", self.id)
-            self.tx.execute(
-                update(recording).where(recording.c.id == self.id).values(problem="chunk_conflict")
-            )
+            # What a seal waits for stands there too, and by that it is found again.
+            free = (recording.c.id == self.id) & recording.c.problem.is_(None)
+            self.tx.execute(update(recording).where(free).values(problem="chunk_conflict"))
 
     def finish(self, record: IntakeRecord) -> None:
         statement = self._proven(record, "finish")

@@ -155,9 +155,13 @@ def _put_tombstone(keyholder: Keyholder, transport: Transport, recording_id: uui
 
 
 def _wait(work: jobs.Work, recording_id: uuid.UUID, reason: str) -> None:
-    """End this job and order the next: an outage is no failure and wears out no retries."""
+    """End this job and order the next, or leave that to whoever sees the vault unlocked: an outage is no
+    failure and wears out no retries."""
     with transaction("worker", work.settings) as tx:
-        tx.execute(update(recording).where(recording.c.id == recording_id).values(problem=reason))
+        waiting = recording.c.id == recording_id
+        tx.execute(update(recording).where(waiting).values(problem=reason, failures=work.failures))
+        if reason in outages.VAULT:
+            return
         jobs.enqueue(
             tx,
             "seal",

@@ -185,6 +185,18 @@ def test_a_finish_whose_pieces_are_not_there_waits(site: Site, made: uuid.UUID) 
     assert state(site, made) == (AttemptState.FINISHED, RecordingState.SEALING)
 
 
+@pytest.mark.parametrize(("before", "after"), [(None, "chunk_conflict"), ("vault_locked", "vault_locked")])
+def test_two_versions_of_a_piece_are_noted_but_never_over_what_the_seal_waits_for(
+    site: Site, made: uuid.UUID, before: str | None, after: str
+) -> None:
+    with transaction("worker", site.settings) as tx:
+        tx.execute(update(recording).where(recording.c.id == made).values(problem=before))
+    body = {"event": "chunk_conflict", "track": "camera", "epoch": "00" * 16, "n": 1, "flag": 0}
+    hostile_record(site, made, RecordKind.STATE, body)
+    site.pull()
+    assert site.row(recording, made).problem == after
+
+
 # --- deadlines ---------------------------------------------------------------------------------------------
 
 
