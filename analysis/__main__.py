@@ -1,7 +1,8 @@
 """The media child: one JSON request line on stdin, JSON lines on stdout, then it is gone.
 
-    {"mode": "remux" | "analyse" | "confinement", …}  →  {"progress": 0…1, "stage": "…"} …  {"result": {…}}
-                                         or {"error": {"kind": "…", "message": "…"}} and exit code 1
+    {"mode": "remux" | "analyse" | "verify" | "confinement", …}
+      →  {"progress": 0…1, "stage": "…"} …  {"result": {…}}
+         or {"error": {"kind": "…", "message": "…"}} and exit code 1
 
 Descriptors are inherited, keys come in the request. The arguments are the number of the process that starts
 this one, and the folder of a model pack if there is one. The process confines itself before it reads
@@ -62,6 +63,10 @@ def handle(request: dict[str, Any], answers: Answers) -> dict[str, Any]:
             from .pipeline import analyse
 
             return analyse(request, answers.progress)
+        case "verify":
+            from .verify import verify
+
+            return verify(request, answers.progress)
         case "confinement":
             return {"landlock": LANDLOCK}
         case mode:

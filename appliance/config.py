@@ -72,6 +72,7 @@ class Settings:
     disk_floor_bytes: int = 1024**3
     analysis_memory_bytes: int = 3 * 1024**3
     trusted_proxies: int = 0
+    journal_days: int = 3
 
     @property
     def intake_folder(self) -> Path:

@@ -103,6 +103,28 @@ def _require_plain(path: Path, status: os.stat_result, limit: int) -> None:
         raise StrangeFileError(f"{path.name} is no plain file of at most {limit} bytes")
 
 
+@contextlib.contextmanager
+def open_folder(root: Path, *names: str) -> Iterator[int]:
+    """A descriptor of a folder below `root`, none of the names on the way there being a link.
+
+    Raises FileNotFoundError, StrangeFileError.
+    """
+    descriptor = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        for name in names:
+            try:
+                inner = os.open(name, os.O_RDONLY | os.O_DIRECTORY | _AS_IT_IS, dir_fd=descriptor)
+            except OSError as error:
+                if error.errno in (errno.ELOOP, errno.ENOTDIR):
+                    raise StrangeFileError(f"{name} is no folder") from error
+                raise
+            os.close(descriptor)
+            descriptor = inner
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
 def append_line(path: Path, end: int, line: bytes) -> None:
     """Write a line at the end of the whole lines, over a tail that a crash tore, and fsync it."""
     fresh = not path.exists()

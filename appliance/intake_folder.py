@@ -12,6 +12,7 @@ Nothing here is a secret: losing the folder to a thief gives ciphertext, questio
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -32,6 +33,7 @@ from appliance.durable import (
     append_line,
     ensure_folder,
     locked,
+    open_folder,
     read_plain,
     replace_file,
     write_durably,
@@ -312,6 +314,22 @@ class IntakeFolder:
             if path.exists() or len(list(folder.glob("*.conflict"))) >= MAX_CONFLICTS:
                 return False
             write_durably(path, body)
+        return True
+
+    def remove_tracks(self, recording: uuid.UUID) -> bool:
+        """Remove the journals of a recording that takes nothing more, and what was kept beside them; False
+        when it still does. Removing again is harmless. Raises StrangeFileError for a link on the way."""
+        if self.tombstone(recording) is None:
+            return False
+        with (
+            contextlib.suppress(FileNotFoundError),
+            open_folder(self.root, "recordings", str(recording), "tracks") as folder,
+        ):
+            with os.scandir(folder) as found:
+                kept = [each.name for each in found if each.name.endswith(_KEPT)]
+            for name in kept:
+                os.unlink(name, dir_fd=folder)
+            os.fsync(folder)
         return True
 
     def free_bytes(self) -> int:

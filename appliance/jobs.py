@@ -42,6 +42,7 @@ TASK_MODULES = (
     "appliance.stages.invite",
     "appliance.stages.ingest",
     "appliance.stages.seal",
+    "appliance.stages.seal.journals",
     "appliance.stages.analyse",
     "appliance.stages.replay",
     "appliance.upkeep.day_keys",
@@ -78,11 +79,12 @@ KINDS = {
     "publish_day_keys": Kind("pull", once=True),
     "take_up_waiting": Kind("pull", once=True),
     "send_invitation": Kind("mail"),
+    "clear_journals": Kind("upkeep", once=True),
     "seal": Kind("seal"),
     "analyse": Kind("analysis"),
 }
 # Queue → jobs at once. Each has its own, so that a slow relay or a long analysis holds up nothing else.
-WORKERS = (("pull", 2), ("mail", 1), ("seal", 2), ("analysis", 1))
+WORKERS = (("pull", 2), ("mail", 1), ("seal", 2), ("analysis", 1), ("upkeep", 1))
 
 
 @dataclass(frozen=True)

@@ -75,6 +75,7 @@ TABLES: dict[str, dict[str, Rule]] = {
         "disk_floor_bytes": _whole(0, 2**50),
         "analysis_memory_bytes": _whole(256 * 1024**2, 2**50),
         "trusted_proxies": _whole(0, 8),
+        "journal_days": _whole(0, 365),
     },
     "database": {
         "host": _text(

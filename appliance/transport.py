@@ -57,6 +57,10 @@ class Transport(Protocol):
         StrangeFileError; a journal that grows past it afterwards raises IntegrityError when it is read.
         """
 
+    def remove_journals(self, recording: uuid.UUID) -> bool:
+        """Remove what was recorded; the records stay. False, and nothing removed, unless a tombstone says
+        that nothing more is taken. Raises StrangeFileError."""
+
 
 class FolderTransport:
     """Transport over a folder on the same host."""
@@ -93,6 +97,9 @@ class FolderTransport:
         if together > max_bytes + UNDER_WAY_BYTES:
             raise StrangeFileError(f"{together} bytes of journals where {max_bytes} may be")
         return found
+
+    def remove_journals(self, recording: uuid.UUID) -> bool:
+        return self._folder.remove_tracks(recording)
 
 
 def transport_of(settings: Settings) -> Transport:

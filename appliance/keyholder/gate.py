@@ -48,6 +48,7 @@ PURPOSES = {
         frozenset({"create_recording_key", "file_keys", "new_file_keys", "epoch_keys"}),
         frozenset({"track", "document"}),
     ),
+    "check": Purpose(Action.SEAL_CHECK, "worker", frozenset({"file_keys"})),
     "analyse": Purpose(
         Action.ANALYSE_RUN, "worker", frozenset({"file_keys", "new_file_keys"}), frozenset({"document"})
     ),
@@ -179,12 +180,17 @@ def _expiry(
     return min(lease, latest)
 
 
-def _require_running(purpose: str, recording_state: str | None, analysis_state: str | None) -> None:
-    """A job's event ends with the job: at the seal, or when the analysis is done, failed or withdrawn."""
+def _require_running(
+    purpose: str, recording_state: str | None, analysis_state: str | None, *, cleared: bool
+) -> None:
+    """A job's event ends with the job: at the seal, when the analysis is done, failed or withdrawn, or when
+    the journals are `cleared`."""
     if purpose == "seal" and recording_state != RecordingState.SEALING:
         raise refused("the recording is not being sealed")
     if purpose == "analyse" and analysis_state != AnalysisState.RUNNING:
         raise refused("the recording is not being analysed")
+    if purpose == "check" and (recording_state != RecordingState.SEALED or cleared):
+        raise refused("there are no journals of a sealed recording to be cleared")
 
 
 def _use(
@@ -197,7 +203,12 @@ def _use(
     expires: dt.datetime,
 ) -> Use:
     about = tx.execute(
-        select(position.c.department_id, recording.c.state, analysis.c.state.label("analysis"))
+        select(
+            position.c.department_id,
+            recording.c.state,
+            recording.c.journals_removed_at,
+            analysis.c.state.label("analysis"),
+        )
         .select_from(attempt)
         .join(position, position.c.id == attempt.c.position_id)
         .outerjoin(recording, recording.c.id == attempt.c.id)
@@ -206,7 +217,8 @@ def _use(
     ).one_or_none()
     if about is None:
         raise refused("there is no such recording")
-    _require_running(purpose, about.state, about.analysis)
+    cleared = about.journals_removed_at is not None
+    _require_running(purpose, about.state, about.analysis, cleared=cleared)
     pinned = tx.scalars(select(browser_key.c.public_key).where(browser_key.c.attempt_id == recording_id))
     return Use(
         event_id,

@@ -29,7 +29,8 @@ class RecordingColumns(TypedColumns):
     """A cache of what the vault holds; `fupan vault check` rebuilds it.
 
     `gaps` is a list of [start_ms, end_ms, reason, track]; `problem` names why sealing failed, or what it
-    waits for. While that is the vault, `failures` is how often the work had failed before.
+    waits for. While that is the vault, `failures` is how often the work had failed before. Journals stay
+    at intake until `journals_removed_at`.
     """
 
     id: Named[uuid.UUID] = Column(ForeignKey("attempt.id"), primary_key=True)
@@ -42,6 +43,7 @@ class RecordingColumns(TypedColumns):
     problem: Named[str | None] = Column(Text)
     gaps: Named[list[Any]] = Column(JSONB, nullable=False, server_default="[]")
     failures: Named[int] = Column(SmallInteger, nullable=False, server_default="0")
+    journals_removed_at: Named[dt.datetime | None] = Column(Moment)
 
 
 recording = Table(
@@ -50,6 +52,11 @@ recording = Table(
     RecordingColumns,
     Index("recording_unsealed", "state", postgresql_where=text("state <> 'sealed'")),
     Index("recording_sealed_at", "sealed_at"),
+    Index(
+        "recording_journals",
+        "sealed_at",
+        postgresql_where=text("state = 'sealed' AND journals_removed_at IS NULL"),
+    ),
 )
 
 

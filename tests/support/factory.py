@@ -131,11 +131,13 @@ def worker_event(
     **changes: Any,
 ) -> AuditEvent:
     """A committed event that lets the worker use keys for `purpose`."""
-    action = {"seal": Action.SEAL_RUN, "analyse": Action.ANALYSE_RUN}[purpose]
+    actions = {"seal": Action.SEAL_RUN, "analyse": Action.ANALYSE_RUN, "check": Action.SEAL_CHECK}
     expires = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=seconds)
     details = log.key_use(recording_id, purpose, "worker", expires) | changes
     with transaction("worker", settings) as tx:
-        return log.append(tx, action, Actor.unit("worker"), "recording", recording_id, details=details)
+        return log.append(
+            tx, actions[purpose], Actor.unit("worker"), "recording", recording_id, details=details
+        )
 
 
 def open_view(
