@@ -41,6 +41,21 @@ class Smtp:
 
 
 @dataclass(frozen=True)
+class VaultSettings:
+    """`key_backup`: the folder for backups of the key records, or "" for none."""
+
+    key_backup: str = ""
+
+
+@dataclass(frozen=True)
+class Erase:
+    """How long a mark waits, and how much of all recordings may be erased in one day without being asked."""
+
+    grace_days: int = 7
+    daily_percent: int = 5
+
+
+@dataclass(frozen=True)
 class Timing:
     """Rhythms in seconds."""
 
@@ -64,6 +79,8 @@ class Settings:
     database: Database
     smtp: Smtp = field(default_factory=Smtp)
     timing: Timing = field(default_factory=Timing)
+    vault: VaultSettings = field(default_factory=VaultSettings)
+    erase: Erase = field(default_factory=Erase)
     profile: str = "embedded"
     deployment: str = "cn"
     site: str = "Fupan"
@@ -85,6 +102,11 @@ class Settings:
     @property
     def keys_folder(self) -> Path:
         return self.data / "keys"
+
+    @property
+    def key_backup_folder(self) -> Path | None:
+        """Where backups of the key records go; None for nowhere."""
+        return Path(self.vault.key_backup) if self.vault.key_backup else None
 
     @property
     def models_folder(self) -> Path:
@@ -157,5 +179,7 @@ def from_mapping(raw: Mapping[str, Any], where: str = "settings") -> Settings:
     values["data"] = Path(values["data"])
     values["database"] = Database(**values["database"])
     values["smtp"] = Smtp(**values.get("smtp", {}))
+    values["vault"] = VaultSettings(**values.get("vault", {}))
+    values["erase"] = Erase(**values.get("erase", {}))
     values["timing"] = Timing(**values.get("timing", {}))
     return Settings(**values)

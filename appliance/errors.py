@@ -87,6 +87,13 @@ class LedgerRefusedError(FupanError):
     )
 
 
+class KeyBackupError(FupanError):
+    """A backup of the key records could not be made, or not be restored."""
+
+    status, code = 507, "key_backup"
+    message = "The key backup failed: %(what)s. The key records and the earlier backups are as they were."
+
+
 class KeyholderDownError(FupanError):
     """The keyholder does not answer."""
 

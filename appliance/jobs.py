@@ -46,6 +46,7 @@ TASK_MODULES = (
     "appliance.stages.analyse",
     "appliance.stages.replay",
     "appliance.upkeep.day_keys",
+    "appliance.upkeep.key_backup",
     "appliance.upkeep.waiting",
 )
 
@@ -77,6 +78,7 @@ KINDS = {
     "take_up_skipped": Kind("pull", once=True),
     "close_lapsed_views": Kind("pull", once=True),
     "publish_day_keys": Kind("pull", once=True),
+    "backup_keys": Kind("pull", once=True),
     "take_up_waiting": Kind("pull", once=True),
     "send_invitation": Kind("mail"),
     "clear_journals": Kind("upkeep", once=True),

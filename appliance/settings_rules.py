@@ -95,6 +95,15 @@ TABLES: dict[str, dict[str, Rule]] = {
         "sender": _text(lambda text: bool(MAILBOX.fullmatch(text)), 'a bare address, like "hr@example.com"'),
         "ca_file": _text(lambda text: not text or text.startswith("/"), 'an absolute path, or "" for none'),
     },
+    "vault": {
+        "key_backup": _text(
+            lambda text: not text or text.startswith("/"), 'an absolute path, or "" for no backup'
+        ),
+    },
+    "erase": {
+        "grace_days": _whole(0, 365),
+        "daily_percent": _whole(1, 100),
+    },
     "timing": {
         "pull": _seconds(0.05, 3600),
         "replay_lease": _seconds(10, 3600),

@@ -14,7 +14,8 @@ class VaultError(Exception):
 class IntegrityError(VaultError):
     """Stored bytes do not prove genuine; nothing of them was returned.
 
-    kind: `header`, `version`, `size`, `last_segment`, `segment`, `wrong_place`, `replaced`, `record`, `key`.
+    kind: `header`, `version`, `size`, `last_segment`, `segment`, `wrong_place`, `replaced`, `record`, `key`,
+    `generation`.
     """
 
 

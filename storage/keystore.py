@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 from storage import disk
 from storage.errors import Destroyed, IntegrityError, NotFound
@@ -48,6 +49,18 @@ class KeyStore:
             raise NotFound("key", f"{kind} {key_id}") from None
         self._require_named(record, kind, key_id)
         return record
+
+    def restore(self, record: KeyRecord) -> Literal["kept", "records"]:
+        """Put a record back where it is missing or damaged: `records`. One that is there and whole stays,
+        whatever it says: `kept`."""
+        try:
+            self.get(record.kind, record.id)
+            return "kept"
+        except (NotFound, IntegrityError):
+            with disk.Temporary(self.path(record.kind, record.id)) as temporary:
+                disk.write_at(temporary.fd, [record.encode()], 0)
+                temporary.commit()
+            return "records"
 
     def destroy(self, kind: str, key_id: str) -> bool:
         """Overwrite and remove a record, and what a crashed writer left of it; False when there is none.

@@ -16,7 +16,7 @@ from typing import Any
 
 from storage import disk
 from storage.errors import LedgerError
-from storage.ledger_format import EMPTY, Chain, Entry, Head, Known, make_entry, parse_ledger
+from storage.ledger_format import Chain, Entry, Known, make_entry, parse_ledger
 
 LEDGER_NAME = "ledger"
 
@@ -100,18 +100,16 @@ class Ledger:
         disk.sync_folder(path.parent)
 
 
-def newest_head(copies: Iterable[Path], vault_id: uuid.UUID, public: bytes) -> Head:
-    """How far the longest readable copy goes, for statements made while the vault is locked.
+def newest_chain(copies: Iterable[Path], vault_id: uuid.UUID, public: bytes) -> Chain:
+    """The longest copy that can be read, for what is stated or backed up while the vault is locked.
 
-    A copy that cannot be believed counts for nothing here; it is named at the unlock.
+    One that cannot be believed counts for nothing here; it is named at the unlock.
     """
-    heads = [EMPTY]
+    chains = [Chain()]
     for path in copies:
-        try:
-            heads.append(parse_ledger(path.read_bytes(), vault_id, public).head)
-        except (OSError, LedgerError):
-            continue
-    return max(heads, key=lambda head: head.count)
+        with contextlib.suppress(OSError, LedgerError):
+            chains.append(parse_ledger(path.read_bytes(), vault_id, public))
+    return max(chains, key=lambda chain: chain.head.count)
 
 
 def ledger_exists(copies: Iterable[Path]) -> bool:

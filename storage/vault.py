@@ -26,6 +26,16 @@ from storage.errors import (
     VaultError,
     VaultFull,
 )
+from storage.generations import (
+    Generation,
+    Proven,
+    Restored,
+    generations,
+    prove_generation,
+    prune_generations,
+    restore_generation,
+    write_generation,
+)
 from storage.journal import ChunkState, EpochState, Journal
 from storage.keys import (
     KeyRecord,
@@ -39,7 +49,7 @@ from storage.keys import (
 )
 from storage.keystore import KeyStore
 from storage.layout import SUFFIX, file_path, recording_folder
-from storage.ledger import LEDGER_NAME, Ledger, ledger_exists, newest_head
+from storage.ledger import LEDGER_NAME, Ledger, ledger_exists, newest_chain
 from storage.ledger_format import (
     DAY_KEY,
     EMPTY,
@@ -98,6 +108,7 @@ __all__ = [
     "EpochState",
     "EpochWriter",
     "Finding",
+    "Generation",
     "Head",
     "IntegrityError",
     "Journal",
@@ -109,7 +120,9 @@ __all__ = [
     "LedgerError",
     "NotFound",
     "Opening",
+    "Proven",
     "Recipient",
+    "Restored",
     "SealedFile",
     "SealedHeader",
     "SealedReader",
@@ -128,16 +141,20 @@ __all__ = [
     "derive_file_key",
     "encrypt_chunk",
     "erase_body",
+    "generations",
     "ledger_exists",
     "new_browser_key",
     "new_day_key",
     "new_header",
     "new_key",
-    "newest_head",
+    "newest_chain",
     "open_epoch_key",
     "parse_header",
     "parse_opening",
     "parse_record",
+    "prove_generation",
+    "prune_generations",
+    "restore_generation",
     "self_test",
     "sign_by_browser",
     "unwrap",
@@ -145,6 +162,7 @@ __all__ = [
     "verify_opening",
     "wire_digest",
     "wrap",
+    "write_generation",
 ]
 
 

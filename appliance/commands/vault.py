@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import pwd
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from appliance.audit.log import Actor
 from appliance.cli import site_settings
+from appliance.commands.key_backups import backup_keys, restore_keys
+from appliance.commands.terminal import me
 from appliance.config import Settings
 from appliance.errors import ConfigurationError
 
@@ -23,6 +22,10 @@ def vault() -> None:
     """The encrypted recordings of this site."""
 
 
+vault.add_command(backup_keys)
+vault.add_command(restore_keys)
+
+
 @vault.command()
 def lock() -> None:
     """Forget the vault key until it is unlocked again.
@@ -33,8 +36,8 @@ def lock() -> None:
     """
     from appliance.keyholder import orders
 
-    me = _me()  # before root becomes the user who owns the data
-    recorded = orders.lock(site_settings(), me)
+    who = me()  # before root becomes the user who owns the data
+    recorded = orders.lock(site_settings(), who)
     click.echo("the vault is locked")
     if not recorded:
         click.echo(
@@ -58,12 +61,12 @@ def unlock(checkpoint: str | None) -> None:
     from appliance.keyholder import orders
     from appliance.keyholder.client import Keyholder
 
-    me = _me()  # before root becomes the user who owns the data
+    who = me()  # before root becomes the user who owns the data
     known = _text_of(checkpoint) if checkpoint else None  # root may read what the site's user may not
     settings = site_settings()
     if known is not None:
         Keyholder(settings).expect_ledger(known)
-    orders.unlock(settings, me)
+    orders.unlock(settings, who)
     click.echo("the vault is unlocked")
 
 
@@ -71,16 +74,6 @@ def _text_of(checkpoint: str) -> str:
     """A checkpoint's text from its file, or the head as it was typed."""
     path = Path(checkpoint)
     return path.read_text(encoding="utf-8") if path.is_file() else checkpoint
-
-
-def _me() -> Actor:
-    """Whoever sits at the terminal, by their Unix user."""
-    number = os.getuid()
-    try:
-        name = pwd.getpwuid(number).pw_name
-    except KeyError:  # a user that this machine has no name for
-        name = str(number)
-    return Actor("unit", "cli", name=name, address="command line")
 
 
 @vault.command()

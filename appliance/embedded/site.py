@@ -44,6 +44,9 @@ def write_settings(layout: Layout, address: Address, database_host: str, databas
         "profile": "embedded",
         "database": {"host": database_host, "port": database_port},
     }
+    # Apart from database and media would be another disk; which one, only the administrator knows.
+    backed_up = {"key_backup": str(layout.data / "key-backups")}
+    values["vault"] = backed_up | values.get("vault", {})
     settings = config.from_mapping(values, str(layout.site_settings))
     unfinished = layout.settings.with_name("fupan.toml.unfinished")
     unfinished.write_text(_as_toml(values), encoding="utf-8")

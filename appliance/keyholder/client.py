@@ -16,6 +16,7 @@ from typing import Any
 from appliance.config import Settings
 from appliance.domain import Owner
 from appliance.errors import KeyholderDownError, VaultLockedError
+from appliance.keyholder.key_backups import BackupState, Made
 from appliance.keyholder.wire import MAX_LINE_BYTES, raise_error, to_bytes, to_text
 from appliance.packet import DayKey
 
@@ -188,6 +189,20 @@ class Keyholder:
     def unlock(self, event_id: uuid.UUID) -> None:
         """Unlock from the file provider (embedded default only), once for a committed order to do so."""
         self._ask("unlock", event=str(event_id))
+
+    def backup_keys(self, *, again: bool = False) -> Made | None:
+        """Back up the key records, unless today's generation is there and not wanted `again`; None when
+        nothing was made. Raises KeyBackupError."""
+        found = self._ask("backup_keys", again=again or None)
+        if found is None:
+            return None
+        damaged, removed = tuple(found["damaged"]), tuple(found["removed"])
+        return Made(found["day"], found["records"], damaged, removed)
+
+    def key_backups(self) -> BackupState:
+        """Which generations of key backups there are."""
+        found = self._ask("key_backups")
+        return BackupState(found["configured"], tuple(found["days"]), tuple(found["unreadable"]))
 
     def expect_ledger(self, text: str) -> None:
         """Demand an erase ledger no shorter than this, from the next unlock on: `count:head` as printed, or

@@ -10,10 +10,12 @@ import datetime as dt
 import uuid
 
 from appliance.config import Settings
+from appliance.errors import ConfigurationError
 from appliance.keyholder import unlock
 from appliance.keyholder.day_keys import DayKeys
 from appliance.keyholder.erasures import Erasures
 from appliance.keyholder.journal import Journal
+from appliance.keyholder.key_backups import KeyBackups
 from appliance.keyholder.service_keys import ServiceKeys
 from appliance.keyholder.tree import KeyTree
 from appliance.keyholder.unlock import UnlockProvider
@@ -27,13 +29,20 @@ class Custody:
     def __init__(self, settings: Settings, journal: Journal) -> None:
         self.description = unlock.describe(settings)
         self.store = KeyStore(settings.keys_folder)
+        if journal.count and not self.store.list("service"):  # new ones would hide that the others are lost
+            raise ConfigurationError(
+                what=f"{settings.keys_folder} has lost its keys; put them back with fupan vault restore-keys"
+            )
         self.vault_key = VaultKey()
         secret = unlock.read_secret(unlock.service_secret(settings))
         self.services = ServiceKeys(self.vault_id, self.store, secret)
         self.erasures = Erasures(settings, self.vault_id, self.store, self.vault_key, self.services, journal)
         self.store.is_destroyed = self.erasures.is_destroyed
+        self.backups = KeyBackups(
+            settings, self.vault_id, self.store, self.erasures, unlock.own_folder(settings) / "vault.json"
+        )
         published = unlock.own_folder(settings) / "day-keys"
-        self.days = DayKeys(self.vault_id, self.store, published, self.services, self.vault_key)
+        self.days = DayKeys(self.vault_id, self.store, published, self.services, self.vault_key, self.backups)
         self.tree = KeyTree(self.vault_id, self.store, self.vault_key)
 
     @property

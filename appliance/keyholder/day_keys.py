@@ -11,12 +11,14 @@ import datetime as dt
 import logging
 import threading
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
 
 from appliance import packet
 from appliance.day_list import day_list_statement
 from appliance.errors import VaultLockedError
 from appliance.keyholder.files import write_once
+from appliance.keyholder.key_backups import KeyBackups
 from appliance.keyholder.service_keys import ServiceKeys
 from appliance.keyholder.vault_key import VaultKey
 from storage.vault import (
@@ -25,6 +27,7 @@ from storage.vault import (
     KeyStore,
     NotFound,
     Opening,
+    VaultError,
     VaultFull,
     new_day_key,
     open_epoch_key,
@@ -38,22 +41,21 @@ DAY = dt.timedelta(days=1)
 logger = logging.getLogger(__name__)
 
 
-def may_publish(record: KeyRecord) -> bool:
-    """Whether browsers may seal to this key yet. Where keys are backed up, only once its record is in a
-    backup that was read back, so that no disk takes with it what alone opens an interview."""
-    del record  # no backup of keys is configured
-    return True
-
-
 class DayKeys:
     """Safe across threads."""
 
     def __init__(
-        self, vault_id: uuid.UUID, store: KeyStore, folder: Path, services: ServiceKeys, vault_key: VaultKey
+        self,
+        vault_id: uuid.UUID,
+        store: KeyStore,
+        folder: Path,
+        services: ServiceKeys,
+        vault_key: VaultKey,
+        backups: KeyBackups,
     ) -> None:
         """`folder` keeps the signed statements of public halves."""
         self._vault_id, self._store, self._folder = vault_id, store, folder
-        self._services, self._vault_key = services, vault_key
+        self._services, self._vault_key, self._backups = services, vault_key, backups
         self._guard = threading.RLock()
         self._proven: dict[Path, tuple[tuple[int, int], packet.DayKey]] = {}
         self._list: tuple[tuple[packet.DayKey, ...], bytes] = ((), b"")
@@ -109,29 +111,43 @@ class DayKeys:
     def publish(self, today: dt.date) -> None:
         """Make and state today's key and those of the next DAYS_AHEAD days, as far as they are not there.
 
-        While the vault is locked none is made; one that waited for its backup is stated all the same. A day
-        that cannot be had is left out and logged: the key before it stays in use then.
+        Where keys are backed up, a key is stated only once its record is in a backup that was read back, so
+        that no disk takes with it what alone opens an interview. While the vault is locked none is made;
+        one that waited for its backup is stated all the same. A day that cannot be had is left out and
+        logged: the key before it stays in use then.
         """
         with self._guard:
-            for ahead in range(DAYS_AHEAD + 1):
-                day = (today + ahead * DAY).isoformat()
-                try:
-                    self._publish(day)
-                except IntegrityError as error:
-                    logger.error("the day key of %s is not published: %s", day, error)
-                except (VaultFull, OSError) as error:
-                    logger.error("day keys from %s on are not published: %s", day, error)
-                    break
+            waiting = list(self._unstated(today))
+            if not all(self._backups.holds("day", record.id) for record in waiting):
+                self._back_up(today)
+            for record in waiting:
+                if self._backups.holds("day", record.id):
+                    assert record.public is not None
+                    statement = packet.day_key_statement(self._vault_id, record.id, record.public, record.id)
+                    write_once(self._folder / f"{record.id}.json", self._services.state(statement))
 
-    def _publish(self, day: str) -> None:
-        path = self._folder / f"{day}.json"
-        if path.exists():
-            return
-        record = self._record(day)
-        if record is not None and may_publish(record):
-            assert record.public is not None
-            statement = packet.day_key_statement(self._vault_id, day, record.public, day)
-            write_once(path, self._services.state(statement))
+    def _unstated(self, today: dt.date) -> Iterator[KeyRecord]:
+        """The records of the days that have no statement, made as far as that is possible."""
+        for ahead in range(DAYS_AHEAD + 1):
+            day = (today + ahead * DAY).isoformat()
+            try:
+                if (self._folder / f"{day}.json").exists():
+                    continue
+                record = self._record(day)
+            except IntegrityError as error:
+                logger.error("the day key of %s is not published: %s", day, error)
+            except (VaultFull, OSError) as error:
+                logger.error("day keys from %s on are not published: %s", day, error)
+                return
+            else:
+                if record is not None:
+                    yield record
+
+    def _back_up(self, today: dt.date) -> None:
+        try:
+            self._backups.make(today)
+        except (VaultError, OSError) as error:
+            logger.error("new day keys are not published, since they cannot be backed up: %s", error)
 
     def _record(self, day: str) -> KeyRecord | None:
         """The record of a day's key, made if that is possible; None while the vault is locked."""

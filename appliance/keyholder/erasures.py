@@ -44,7 +44,7 @@ from storage.vault import (
     NotFound,
     erase_body,
     ledger_exists,
-    newest_head,
+    newest_chain,
     unwrap,
     wrap,
 )
@@ -77,7 +77,7 @@ class Erasures:
         self.problem = ""
         self._guard = threading.RLock()
         self._ledger: Ledger | None = None
-        self._as_filed: tuple[list[int], Head] | None = None
+        self._as_filed: tuple[list[int], Chain] | None = None
         self._expected: Known | None = None
 
     @property
@@ -92,14 +92,12 @@ class Erasures:
     def head(self) -> Head:
         """How far the ledger goes; before the first unlock as the files say, which counts for no proof."""
         with self._guard:
-            if self._ledger is not None:
-                return self._ledger.chain.head
-            version = [path.stat().st_mtime_ns if path.exists() else 0 for path in self.copies]
-            if self._as_filed is None or self._as_filed[0] != version:
-                public = self.public
-                filed = EMPTY if public is None else newest_head(self.copies, self._vault_id, public)
-                self._as_filed = version, filed
-            return self._as_filed[1]
+            return self._present().head
+
+    def lines(self) -> bytes:
+        """The whole ledger, for a backup of the keys."""
+        with self._guard:
+            return self._present().lines_after(0)
 
     def is_destroyed(self, kind: str, key_id: str) -> bool:
         """Whether this key was erased: its record must neither be made nor given, should it be there."""
@@ -166,6 +164,17 @@ class Erasures:
         return Ed25519PrivateKey.from_private_bytes(private).sign(message)
 
     # --- inside --------------------------------------------------------------------------------------------
+
+    def _present(self) -> Chain:
+        """What is proven; before the first unlock, what the files say."""
+        if self._ledger is not None:
+            return self._ledger.chain
+        version = [path.stat().st_mtime_ns if path.exists() else 0 for path in self.copies]
+        if self._as_filed is None or self._as_filed[0] != version:
+            public = self.public
+            filed = Chain() if public is None else newest_chain(self.copies, self._vault_id, public)
+            self._as_filed = version, filed
+        return self._as_filed[1]
 
     def _append(self, kind: str, body: dict[str, Any]) -> Entry:
         assert self._ledger is not None

@@ -35,14 +35,18 @@ def open_server(settings: Settings) -> Server:
     """Everything but serving: the journal's lock, the vault (made at the embedded default's first start),
     the keys, the socket. Raises ConfigurationError and DamagedError."""
     journal = Journal(own_folder(settings) / "journal")
-    if settings.profile == "embedded":
-        create_vault(settings)
-    custody = Custody(settings, journal)
-    if settings.profile == "embedded":
-        # Locked it says why to whoever looks, and takes what a person brings.
-        with contextlib.suppress(LedgerRefusedError):
-            custody.unlock(FileUnlock(settings))
-    return Server(settings.keyholder_socket, Service(settings, custody, journal))
+    try:
+        if settings.profile == "embedded":
+            create_vault(settings)
+        custody = Custody(settings, journal)
+        if settings.profile == "embedded":
+            # Locked it says why to whoever looks, and takes what a person brings.
+            with contextlib.suppress(LedgerRefusedError):
+                custody.unlock(FileUnlock(settings))
+        return Server(settings.keyholder_socket, Service(settings, custody, journal))
+    except BaseException:
+        journal.close()
+        raise
 
 
 def run(settings: Settings) -> None:

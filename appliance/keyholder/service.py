@@ -15,6 +15,7 @@ from appliance.errors import (
 )
 from appliance.keyholder.answers.desk import Desk, Operation, Peer
 from appliance.keyholder.answers.documents import Documents
+from appliance.keyholder.answers.key_backups import BackupAnswers
 from appliance.keyholder.answers.orders import Orders
 from appliance.keyholder.answers.plain import Plain
 from appliance.keyholder.answers.uses import Uses
@@ -23,7 +24,7 @@ from appliance.keyholder.journal import Journal
 from appliance.keyholder.wire import Request
 from storage.vault import IntegrityError, LedgerError, VaultError, VaultFull
 
-FAMILIES = (Plain, Orders, Uses, Documents)
+FAMILIES = (Plain, Orders, Uses, Documents, BackupAnswers)
 
 logger = logging.getLogger(__name__)
 

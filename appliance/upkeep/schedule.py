@@ -52,6 +52,7 @@ def entries(settings: Settings) -> tuple[Entry, ...]:
         Entry("take_up_skipped", 60.0),
         Entry("close_lapsed_views", 60.0),
         Entry("publish_day_keys", 300.0),
+        Entry("backup_keys", 3600.0),
         Entry("take_up_waiting", 10.0),
         Entry("clear_journals", 3600.0),
     )

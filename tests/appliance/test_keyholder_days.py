@@ -12,9 +12,10 @@ from appliance import packet
 from appliance.config import Settings
 from appliance.day_list import parse_day_list
 from appliance.errors import KeyRefusedError
-from appliance.keyholder import day_keys, unlock
+from appliance.keyholder import unlock
 from appliance.keyholder.answers import plain
 from appliance.keyholder.client import Keyholder
+from appliance.keyholder.key_backups import KeyBackups
 from storage.vault import KeyRecord, KeyStore
 from tests.support.keyholder import running_keyholder
 from tests.support.keyholder import unlock as unlock_now
@@ -77,7 +78,7 @@ def test_where_keys_are_backed_up_one_that_is_not_yet_is_not_published(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     backed_up: set[str] = set()
-    monkeypatch.setattr(day_keys, "may_publish", lambda record: record.id in backed_up)
+    monkeypatch.setattr(KeyBackups, "holds", lambda _self, _kind, key_id: key_id in backed_up)
     with running_keyholder(settings):
         keyholder = Keyholder(settings)
         assert ids(keyholder) == []

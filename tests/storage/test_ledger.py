@@ -285,11 +285,11 @@ class TestFiles:
         assert found() == [("vault", "gap", False)]
 
     def test_the_head_while_the_vault_is_locked(self, book: Ledger, copies: tuple[Path, Path]) -> None:
-        assert ledger.newest_head(copies, VAULT, PUBLIC) == EMPTY
+        assert ledger.newest_chain(copies, VAULT, PUBLIC).head == EMPTY
         assert not ledger.ledger_exists(copies)
         book.append(ERASE, erasure(1), KEY.sign)
         copies[0].write_bytes(b"nonsense\n")
-        assert ledger.newest_head(copies, VAULT, PUBLIC) == book.chain.head
+        assert ledger.newest_chain(copies, VAULT, PUBLIC).head == book.chain.head
         assert ledger.ledger_exists(copies)
 
 

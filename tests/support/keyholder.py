@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import errno
 import os
 import threading
@@ -10,7 +11,7 @@ from collections.abc import Iterator
 from unittest import mock
 
 from appliance.audit.log import Actor
-from appliance.config import Settings
+from appliance.config import Settings, VaultSettings
 from appliance.keyholder import day_keys, orders, process
 from appliance.keyholder.server import Server
 
@@ -34,6 +35,14 @@ def _serving(settings: Settings) -> Iterator[Server]:
         thread.join()
         server.server_close()
         server.service.close()
+
+
+def with_key_backups(settings: Settings) -> Settings:
+    """The same site, whose key records are backed up into `key-backups/` of its data folder."""
+    folder = settings.data / "key-backups"
+    with (settings.data / "fupan.toml").open("a", encoding="utf-8") as file:
+        file.write(f'[vault]\nkey_backup = "{folder}"\n')
+    return dataclasses.replace(settings, vault=VaultSettings(str(folder)))
 
 
 def unlock(settings: Settings) -> None:

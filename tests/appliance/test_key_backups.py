@@ -1,0 +1,228 @@
+"""Backups of the key records: who waits for them, how they are made and how they are put back."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+import shutil
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from appliance import cli, config, jobs
+from appliance.config import Settings, VaultSettings
+from appliance.errors import ConfigurationError, KeyBackupError
+from appliance.keyholder.answers import key_backups, plain
+from appliance.keyholder.client import Keyholder
+from appliance.keyholder.custody import Custody
+from appliance.keyholder.key_backups import BackupState
+from appliance.keyholder.server import Server
+from appliance.upkeep import key_backup
+from storage.vault import KeyStore, generations, prove_generation
+from tests.support.keyholder import journal_lines, running_keyholder, unlock, with_key_backups
+
+TODAY = dt.datetime.now(dt.UTC).date()
+DAY = dt.timedelta(days=1)
+
+
+def fupan(*arguments: str) -> Result:
+    return CliRunner().invoke(cli.main, [*arguments], prog_name="fupan")
+
+
+def custody_of(server: Server) -> Custody:
+    return server.service._desk.custody
+
+
+def made_key(server: Server) -> str:
+    recording = uuid.uuid4()
+    custody_of(server).tree.create_recording_key(recording, uuid.uuid4(), 2026)
+    return str(recording)
+
+
+def folder_of(settings: Settings) -> Path:
+    assert settings.key_backup_folder is not None
+    return settings.key_backup_folder
+
+
+@pytest.fixture
+def settings(settings: Settings) -> Settings:
+    return with_key_backups(settings)
+
+
+@pytest.fixture
+def server(settings: Settings) -> Iterator[Server]:
+    with running_keyholder(settings) as running:
+        yield running
+
+
+def test_where_they_go() -> None:
+    base = {"data": "/d", "staff_url": "http://s", "intake_url": "http://i", "database": {"host": "h"}}
+    assert config.from_mapping(base).key_backup_folder is None
+    assert config.from_mapping(base | {"vault": {"key_backup": ""}}).key_backup_folder is None
+    assert config.from_mapping(base | {"vault": {"key_backup": "/b"}}).key_backup_folder == Path("/b")
+    with pytest.raises(ConfigurationError, match=r"vault\.key_backup.*absolute path"):
+        config.from_mapping(base | {"vault": {"key_backup": "b"}})
+
+
+def test_published_day_keys_are_in_a_generation(settings: Settings, server: Server) -> None:
+    published = {("day", key.id) for key in Keyholder(settings).publics().day_keys}
+    assert published
+    [generation] = generations(folder_of(settings))
+    assert published < prove_generation(generation.path).names
+
+
+def test_a_day_key_that_cannot_be_backed_up_is_not_published(settings: Settings) -> None:
+    folder_of(settings).write_bytes(b"no folder")
+    with running_keyholder(settings) as server:
+        keyholder = Keyholder(settings)
+        assert not keyholder.status().locked
+        assert keyholder.publics().day_keys == ()
+        assert len(KeyStore(settings.keys_folder).list("day")) > 1
+        with pytest.raises(KeyBackupError):
+            keyholder.backup_keys(again=True)
+        folder_of(settings).unlink()
+        custody_of(server).lock()
+        assert [key.id for key in keyholder.publics().day_keys] == KeyStore(settings.keys_folder).list("day")
+
+
+def test_a_damaged_generation_holds_nothing(settings: Settings, server: Server) -> None:
+    backups, recording = custody_of(server).backups, made_key(server)
+    assert not backups.holds("recording", recording)
+    assert backups.make(TODAY) is not None
+    assert backups.holds("recording", recording)
+    [generation] = generations(folder_of(settings))
+    generation.path.write_bytes(generation.path.read_bytes()[:-2])
+    assert not backups.holds("recording", recording)
+    assert backups.state() == BackupState(True, (), (str(TODAY),))
+
+
+def test_nothing_waits_where_none_is_configured(settings: Settings) -> None:
+    without = dataclasses.replace(settings, vault=VaultSettings(""))
+    with running_keyholder(without) as server:
+        keyholder = Keyholder(without)
+        assert keyholder.publics().day_keys
+        assert keyholder.key_backups() == BackupState(False)
+        assert keyholder.backup_keys(again=True) is None
+        assert custody_of(server).backups.holds("recording", "x")
+    assert not (settings.data / "key-backups").exists()
+
+
+def test_the_job_makes_one_a_day_and_seven_are_kept(
+    settings: Settings, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keyholder, work = Keyholder(settings), jobs.Work(settings, lambda: False)
+    assert keyholder.backup_keys() is None  # the day keys had it made
+    custody_of(server).lock()
+    for days in range(1, 9):
+        monkeypatch.setattr(key_backups, "_today", lambda days=days: TODAY + days * DAY)
+        key_backup.backup_keys(work)
+        key_backup.backup_keys(work)
+    assert keyholder.key_backups().days == tuple(str(TODAY + days * DAY) for days in range(8, 1, -1))
+    lines = [line for line in journal_lines(settings) if b'"op":"backup_keys"' in line]
+    assert len(lines) == 8
+
+
+def test_while_a_record_is_damaged_no_old_generation_goes(settings: Settings, server: Server) -> None:
+    recording = made_key(server)
+    backups = custody_of(server).backups
+    backups.make(TODAY)
+    KeyStore(settings.keys_folder).path("recording", recording).write_bytes(b"damaged")
+    for days in (8, 9):
+        made = backups.make(TODAY + days * DAY)
+        assert made is not None
+        assert (made.damaged, made.removed) == ((f"recording {recording}",), ())
+    told = fupan("vault", "backup-keys")
+    assert (told.exit_code, f"DAMAGE  the record recording {recording}" in told.output) == (1, True)
+
+
+def test_at_the_console(settings: Settings, server: Server) -> None:
+    told = fupan("vault", "backup-keys")
+    records = len(list(settings.keys_folder.rglob("*.key")))
+    assert told.exit_code == 0
+    assert told.output == f"{folder_of(settings)}: generation {TODAY}, {records} records, read back\n"
+    told = fupan("vault", "restore-keys", str(TODAY))
+    assert told.exit_code == 1
+    assert "another keyholder is running" in told.output
+
+
+class TestRestore:
+    def test_a_lost_folder_of_keys(self, settings: Settings) -> None:
+        with running_keyholder(settings) as server:
+            recording, erased = made_key(server), made_key(server)
+            services = Keyholder(settings).publics().service_keys
+            custody_of(server).backups.make(TODAY)
+            custody_of(server).erasures.erase(uuid.uuid4(), uuid.uuid4(), None, [uuid.UUID(erased)], [])
+        shutil.rmtree(settings.keys_folder)
+        with pytest.raises(ConfigurationError, match="fupan vault restore-keys"), running_keyholder(settings):
+            pass
+        told = fupan("vault", "restore-keys", str(TODAY))
+        assert told.exit_code == 0
+        assert "1 were erased since" in told.output
+        with running_keyholder(settings) as server:
+            assert not Keyholder(settings).status().locked
+            assert Keyholder(settings).publics().service_keys == services
+            assert KeyStore(settings.keys_folder).list("recording") == [recording]
+            assert custody_of(server).erasures.head.count == 1
+        assert any(b'"op":"restore_keys"' in line for line in journal_lines(settings))
+
+    def test_also_the_media_copy_of_the_ledger_is_lost(self, settings: Settings) -> None:
+        """Then the keyholder's journal knows what is missing, and the vault stays locked."""
+        with running_keyholder(settings) as server:
+            erased = made_key(server)
+            custody_of(server).backups.make(TODAY)
+            custody_of(server).erasures.erase(uuid.uuid4(), uuid.uuid4(), None, [uuid.UUID(erased)], [])
+        kept = (settings.vault_folder / "ledger").read_bytes()
+        shutil.rmtree(settings.keys_folder)
+        (settings.vault_folder / "ledger").unlink()
+        assert fupan("vault", "restore-keys", str(TODAY)).exit_code == 0
+        assert KeyStore(settings.keys_folder).list("recording") == [erased]  # it came back
+        with running_keyholder(settings):
+            status = Keyholder(settings).status()
+            assert (status.locked, "entries 1 to 1 are missing" in status.ledger_problem) == (True, True)
+            (settings.vault_folder / "ledger").write_bytes(kept)
+            unlock(settings)
+            assert KeyStore(settings.keys_folder).list("recording") == []
+
+    def test_the_vaults_description_is_lost_as_well(self, settings: Settings) -> None:
+        with running_keyholder(settings) as server:
+            recording = made_key(server)
+            custody_of(server).backups.make(TODAY)
+        (settings.data / "keyholder" / "vault.json").unlink()
+        shutil.rmtree(settings.keys_folder)
+        assert fupan("vault", "restore-keys", str(generations(folder_of(settings))[0].path)).exit_code == 0
+        with running_keyholder(settings):
+            assert not Keyholder(settings).status().locked
+        assert KeyStore(settings.keys_folder).list("recording") == [recording]
+
+    def test_a_damaged_or_unknown_generation(self, settings: Settings) -> None:
+        with running_keyholder(settings):
+            pass
+        [generation] = generations(folder_of(settings))
+        generation.path.write_bytes(generation.path.read_bytes()[:-5])
+        told = fupan("vault", "restore-keys", str(TODAY))
+        assert (told.exit_code, "generation" in told.output) == (1, True)
+        told = fupan("vault", "restore-keys", "2020-01-01")
+        assert (
+            f"there is no generation 2020-01-01 in {folder_of(settings)}; there are: {TODAY}" in told.output
+        )
+
+    def test_of_another_vault(self, settings: Settings, tmp_path: Path) -> None:
+        folder = VaultSettings(str(tmp_path / "others"))
+        other = dataclasses.replace(settings, data=tmp_path / "other", vault=folder)
+        shutil.copytree(settings.secrets_folder, other.secrets_folder)
+        for each in (settings, other):
+            with running_keyholder(each):
+                pass
+        told = fupan("vault", "restore-keys", str(generations(folder_of(other))[0].path))
+        assert (told.exit_code, "is of vault" in told.output) == (1, True)
+
+
+def test_the_clock_of_day_keys_makes_the_generation(
+    settings: Settings, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(plain, "_today", lambda: TODAY + DAY)
+    Keyholder(settings).publics()
+    assert generations(folder_of(settings))[0].day == TODAY + DAY
