@@ -20,6 +20,7 @@ from appliance.errors import (
     KeyholderDownError,
     KeyRefusedError,
     LedgerRefusedError,
+    NewerFormatError,
     StorageFullError,
     VaultLockedError,
 )
@@ -40,6 +41,7 @@ _ERRORS: dict[str, type[FupanError]] = {
         KeyRefusedError,
         KeyholderDownError,
         LedgerRefusedError,
+        NewerFormatError,
         StorageFullError,
         VaultLockedError,
     )
