@@ -16,6 +16,7 @@ class IntegrityError(VaultError):
 
     kind: `header`, `version`, `size`, `last_segment`, `segment`, `wrong_place`, `replaced`, `record`, `key`,
     `generation`.
+    `vault` (its description).
     """
 
 
@@ -56,3 +57,11 @@ class LedgerError(VaultError):
 
 class SelfTestFailed(VaultError):
     """A known answer came out wrong: nothing may be sealed or opened here. `kind` names the answer."""
+
+
+class ShareError(VaultError):
+    """A share that cannot be used.
+
+    kind: `mistyped`, `version`, `other_vault`, `old_set`, `pending_set`, `not_issued`, `given_already`,
+    `wrong_key`, `too_few`; `policy` for numbers that no set of shares can have.
+    """
