@@ -15,7 +15,7 @@ import stat
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from storage.errors import IntegrityError, VaultFull
+from storage.errors import IntegrityError, NotFound, VaultFull
 
 TEMPORARY_SUFFIX = ".tmp"
 # Linux takes at most 1024 pieces in one call.
@@ -195,15 +195,48 @@ def destroy(path: Path) -> bool:
             sync_folder(path.parent)
         return False
     try:
-        left, offset = os.fstat(fd).st_size, 0
-        while left > offset:
-            offset = write_at(fd, [secrets.token_bytes(min(left - offset, 1 << 20))], offset)
-        os.fsync(fd)
+        _overwrite(fd)
     finally:
         os.close(fd)
     path.unlink(missing_ok=True)
     sync_folder(path.parent)
     return True
+
+
+def _overwrite(fd: int) -> None:
+    size, offset = os.fstat(fd).st_size, 0
+    while offset < size:
+        offset = write_at(fd, [secrets.token_bytes(min(size - offset, 1 << 20))], offset)
+    os.fsync(fd)
+
+
+def replace(path: Path, data: bytes) -> None:
+    """Put these bytes in the place of the file that is there; a crash leaves the old or the new.
+
+    The old bytes are overwritten afterwards, which is worth what it is worth in `destroy`.
+    """
+    fd = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        with Temporary(path) as temporary:
+            write_at(temporary.fd, [data], 0)
+            temporary.commit()
+        _overwrite(fd)
+    finally:
+        os.close(fd)
+
+
+@contextlib.contextmanager
+def locked_folder(path: Path) -> Iterator[None]:
+    """Hold a folder's lock until the end of the block, across threads and processes. Raises NotFound."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        raise NotFound("key", path.name) from None
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(fd)
 
 
 def is_temporary(path: Path) -> bool:

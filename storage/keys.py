@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
 import json
 import re
 import secrets
@@ -24,8 +25,10 @@ from storage.segment_format import KEY_BYTES, SealedHeader, parse_header
 from storage.suites import NONCE_BYTES, SUITE_1, Aead, from_newer, suite_of
 
 NEWEST_VERSION = 2
-KINDS = frozenset({"day", "department-year", "recording", "person", "service"})
+# `slot` records lie inside the vault's description, never as files.
+KINDS = frozenset({"day", "department-year", "recording", "person", "service", "slot"})
 MAX_RECORD_BYTES = 4096
+Key = bytes | bytearray
 _KEY_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
 
 
@@ -46,6 +49,11 @@ class KeyRecord:
     def bound(self) -> bytes:
         """The associated data: every clear field."""
         return canonical_json(self._clear_fields())
+
+    @property
+    def digest(self) -> bytes:
+        """SHA-256 of the record's file: what `KeyStore.replace` compares."""
+        return hashlib.sha256(self.encode()).digest()
 
     def encode(self) -> bytes:
         """The bytes of the record's file."""
@@ -73,12 +81,12 @@ def new_key() -> bytes:
 
 
 def wrap(
-    parent_key: bytes,
+    parent_key: Key,
     *,
     kind: str,
     key_id: str,
     parent: str,
-    key: bytes,
+    key: Key,
     created: datetime | None = None,
     public: bytes | None = None,
     suite: int = SUITE_1.number,
@@ -92,7 +100,7 @@ def wrap(
     return replace(record, wrapped=wrapped).encode()
 
 
-def unwrap(parent_key: bytes, record: bytes | KeyRecord) -> bytes:
+def unwrap(parent_key: Key, record: bytes | KeyRecord) -> bytes:
     """The key inside a record. Raises IntegrityError("key") when it does not open under this parent."""
     if isinstance(record, bytes):
         record = parse_record(record)
@@ -102,11 +110,25 @@ def unwrap(parent_key: bytes, record: bytes | KeyRecord) -> bytes:
         raise IntegrityError("key", f"{record.kind} {record.id} does not open under its parent") from None
 
 
-def _wrapping(parent_key: bytes, number: int) -> Aead:
+def _wrapping(parent_key: Key, number: int) -> Aead:
     suite = suite_of(number)
     if suite is SUITE_1:
         return Aead(suite, parent_key)  # as version 1 has always done
     return Aead(suite, suite.derive(parent_key, b"", b"fupan wrapping key v2" + bytes((number,))))
+
+
+def rewrap(parent_key: Key, record: KeyRecord, new_parent_key: Key, suite: int) -> bytes:
+    """The same key under another parent key; its name, moment and public half stay. Raises IntegrityError."""
+    return wrap(
+        new_parent_key,
+        kind=record.kind,
+        key_id=record.id,
+        parent=record.parent,
+        key=unwrap(parent_key, record),
+        created=datetime.fromisoformat(record.created),
+        public=record.public,
+        suite=suite,
+    )
 
 
 def parse_record(data: bytes) -> KeyRecord:

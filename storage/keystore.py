@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
@@ -14,7 +15,7 @@ SUFFIX = ".key"
 
 
 class KeyStore:
-    """Wrapped keys on disk. A record is written once and never replaced by another."""
+    """Wrapped keys on disk. A record is written once; only who names it by its digest may replace it."""
 
     def __init__(self, root: Path | str) -> None:
         """`root`: the `keys` folder; made by the first `put`."""
@@ -37,6 +38,21 @@ class KeyStore:
         path = self.path(kind, key_id)
         self._require_named(parse_record(record), kind, key_id)
         disk.create_or_prove_equal(path, record)
+
+    def replace(self, kind: str, key_id: str, record: bytes, replaces: bytes) -> None:
+        """Put a record in the place of the one whose SHA-256 is `replaces`, durably; a crash leaves either.
+
+        The same again is fine. Raises NotFound, and IntegrityError("replaced") when another one is there.
+        """
+        path = self.path(kind, key_id)
+        self._require_named(parse_record(record), kind, key_id)
+        with disk.locked_folder(path.parent):
+            present = self.get(kind, key_id).encode()
+            if present == record:
+                return
+            if hashlib.sha256(present).digest() != replaces:
+                raise IntegrityError("replaced", f"{kind} {key_id} is not the record that was to be replaced")
+            disk.replace(path, record)
 
     def get(self, kind: str, key_id: str) -> KeyRecord:
         """Read a record; it must name itself so. Raises NotFound, IntegrityError("key")."""
@@ -68,9 +84,11 @@ class KeyStore:
         Once it returns, nothing under this key opens any more. Repeating it is harmless.
         """
         path = self.path(kind, key_id)
-        if path.parent.is_dir():
+        if not path.parent.is_dir():
+            return False
+        with disk.locked_folder(path.parent):  # never between the two halves of a replacement
             disk.leftovers(path.parent, remove=True)
-        return disk.destroy(path)
+            return disk.destroy(path)
 
     def list(self, kind: str) -> list[str]:
         """The ids of this kind, sorted."""

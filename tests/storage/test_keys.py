@@ -188,3 +188,44 @@ def test_a_name_that_is_unsafe_on_disk_is_refused(tmp_path: Path, name: str) -> 
         store.get("recording", name)
     with pytest.raises(IntegrityError, match="key"):
         store.get(name, "r1")
+
+
+def test_a_record_is_replaced_only_by_who_names_it(tmp_path: Path) -> None:
+    store = KeyStore(tmp_path)
+    old, new, other = record(), record(), record()
+    store.put("recording", "r1", old)
+    with pytest.raises(IntegrityError, match="replaced"):
+        store.replace("recording", "r1", new, replaces=keys.parse_record(other).digest)
+    assert store.get("recording", "r1").encode() == old
+    for _ in range(2):  # the same again is fine: a run that was killed is repeated
+        store.replace("recording", "r1", new, replaces=keys.parse_record(old).digest)
+    assert store.get("recording", "r1").encode() == new
+    assert [path.name for path in (tmp_path / "recording").iterdir()] == ["r1.key"]
+
+
+def test_nothing_is_put_in_the_place_of_what_is_not_there(tmp_path: Path) -> None:
+    store = KeyStore(tmp_path)
+    for made in (False, True):
+        if made:
+            store.put("recording", "r2", record(key_id="r2"))
+        with pytest.raises(NotFound):
+            store.replace("recording", "r1", record(), replaces=bytes(32))
+
+
+def test_the_replaced_bytes_are_overwritten_where_they_lay(tmp_path: Path) -> None:
+    store = KeyStore(tmp_path)
+    old = record()
+    store.put("recording", "r1", old)
+    with store.path("recording", "r1").open("rb") as kept:
+        store.replace("recording", "r1", record(), replaces=keys.parse_record(old).digest)
+        assert kept.read(len(old)) != old
+
+
+def test_a_rewrapped_key_is_the_same_key_under_the_same_name() -> None:
+    made = keys.parse_record(record(public=b"\1", key=bytes(range(32))))
+    parent = bytes(range(32))
+    moved = keys.parse_record(keys.rewrap(PARENT, made, parent, 1))
+    assert keys.unwrap(parent, moved) == bytes(range(32))
+    assert moved.bound == made.bound
+    with pytest.raises(IntegrityError, match="key"):
+        keys.unwrap(PARENT, moved)
