@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from storage.errors import IntegrityError
 
 Data = bytes | bytearray | memoryview
+Key = bytes | bytearray
 NONCE_BYTES = 12
 TAG_BYTES = 16
 
@@ -61,7 +62,7 @@ class Suite:
     number: int
     name: str
     key_bytes: int
-    keyed: Callable[[bytes], _Keyed]
+    keyed: Callable[..., _Keyed]
     hash: Callable[[], hashes.HashAlgorithm]
 
     def digest(self, data: Data) -> bytes:
@@ -70,7 +71,7 @@ class Suite:
         hasher.update(data)
         return hasher.finalize()
 
-    def derive(self, key: bytes, salt: bytes, info: bytes) -> bytes:
+    def derive(self, key: Key, salt: bytes, info: bytes) -> bytes:
         """HKDF with the suite's hash: a key for the suite's cipher."""
         return HKDF(self.hash(), self.key_bytes, salt, info).derive(key)
 
@@ -96,7 +97,7 @@ def from_newer(what: str) -> IntegrityError:
 class Aead:
     """One key of one suite. All that storage encrypts with a key of its own goes through `encrypt`."""
 
-    def __init__(self, suite: Suite, key: bytes) -> None:
+    def __init__(self, suite: Suite, key: Key) -> None:
         if len(key) != suite.key_bytes:
             raise ValueError(f"{suite.name} takes a key of {suite.key_bytes} bytes")
         self.suite, self.key = suite, key

@@ -23,6 +23,7 @@ from storage.errors import (
     NotFound,
     SegmentEmitted,
     SelfTestFailed,
+    ShareError,
     VaultError,
     VaultFull,
 )
@@ -38,12 +39,14 @@ from storage.generations import (
 )
 from storage.journal import ChunkState, EpochState, Journal
 from storage.keys import (
+    Key,
     KeyRecord,
     canonical_json,
     derive_file_key,
     new_day_key,
     new_key,
     parse_record,
+    rewrap,
     unwrap,
     wrap,
 )
@@ -84,6 +87,22 @@ from storage.opening import (
 from storage.sealed import SealedReader, SealedWriter, read_header
 from storage.segment_format import KINDS, SealedHeader, layout_of, new_header, parse_header
 from storage.selftest import run as self_test
+from storage.shares import Collector, Share, ShareSet, require_policy
+from storage.shares import parse as parse_share
+from storage.shares import split as split_key
+from storage.slots import (
+    Description,
+    Pending,
+    Rekey,
+    Reshare,
+    Rotate,
+    Slot,
+    TokenKey,
+    new_slot,
+    new_slot_id,
+    parse_description,
+    vault_check,
+)
 from storage.suites import SUITES
 
 __all__ = [
@@ -102,6 +121,8 @@ __all__ = [
     "Chain",
     "ChunkState",
     "Clock",
+    "Collector",
+    "Description",
     "Destroyed",
     "Draft",
     "Entry",
@@ -113,6 +134,7 @@ __all__ = [
     "IntegrityError",
     "Journal",
     "JournalConflict",
+    "Key",
     "KeyRecord",
     "KeyStore",
     "Known",
@@ -120,15 +142,24 @@ __all__ = [
     "LedgerError",
     "NotFound",
     "Opening",
+    "Pending",
     "Proven",
     "Recipient",
+    "Rekey",
+    "Reshare",
     "Restored",
+    "Rotate",
     "SealedFile",
     "SealedHeader",
     "SealedReader",
     "SealedWriter",
     "SegmentEmitted",
     "SelfTestFailed",
+    "Share",
+    "ShareError",
+    "ShareSet",
+    "Slot",
+    "TokenKey",
     "Vault",
     "VaultError",
     "VaultFull",
@@ -147,17 +178,25 @@ __all__ = [
     "new_day_key",
     "new_header",
     "new_key",
+    "new_slot",
+    "new_slot_id",
     "newest_chain",
     "open_epoch_key",
+    "parse_description",
     "parse_header",
     "parse_opening",
     "parse_record",
+    "parse_share",
     "prove_generation",
     "prune_generations",
+    "require_policy",
     "restore_generation",
+    "rewrap",
     "self_test",
     "sign_by_browser",
+    "split_key",
     "unwrap",
+    "vault_check",
     "verify_by_browser",
     "verify_opening",
     "wire_digest",
