@@ -105,7 +105,7 @@ def check(context: click.Context, full: bool) -> None:
 
 def _check_ledger(settings: Settings) -> list[Finding]:
     """What is wrong with the erase ledger, by the ledger key's public half as it is kept."""
-    from appliance.keyholder import unlock
+    from appliance.keyholder import vault_file
     from storage import vault as stored
 
     copies = [folder / stored.LEDGER_NAME for folder in (settings.keys_folder, settings.vault_folder)]
@@ -113,7 +113,7 @@ def _check_ledger(settings: Settings) -> list[Finding]:
         return []
     try:
         public = stored.KeyStore(settings.keys_folder).get("service", stored.KEY_ID).public
-        vault_id = unlock.describe(settings).vault_id
+        vault_id = vault_file.describe(settings).vault_id
     except (stored.VaultError, ConfigurationError) as error:
         return [stored.Finding(copies[0], "key", f"its entries cannot be proven: {error}")]
     return stored.check_ledger(copies, vault_id, public or bytes(32))

@@ -7,6 +7,7 @@ list that goes to intake is made of them. Making a key needs the vault key, stat
 from __future__ import annotations
 
 import base64
+import contextlib
 import datetime as dt
 import logging
 import threading
@@ -31,8 +32,6 @@ from storage.vault import (
     VaultFull,
     new_day_key,
     open_epoch_key,
-    unwrap,
-    wrap,
 )
 
 DAYS_AHEAD = 30
@@ -152,27 +151,23 @@ class DayKeys:
     def _record(self, day: str) -> KeyRecord | None:
         """The record of a day's key, made if that is possible; None while the vault is locked."""
         try:
-            vault_key = self._vault_key.use()
-        except VaultLockedError:
-            vault_key = None
-        try:
             record = self._store.get("day", day)
         except NotFound:
-            if vault_key is None:
-                return None
             private, public = new_day_key()
-            parent = str(self._vault_id)
-            made = wrap(vault_key, kind="day", key_id=day, parent=parent, key=private, public=public)
+            try:
+                made = self._vault_key.wrap("day", day, private, public)
+            except VaultLockedError:
+                return None
             self._store.put("day", day, made)
             return self._store.get("day", day)
-        if vault_key is not None:
-            unwrap(vault_key, record)  # one that does not open must never be sealed to
+        with contextlib.suppress(VaultLockedError):
+            self._vault_key.unwrap(record)  # one that does not open must never be sealed to
         return record
 
     # --- private halves ------------------------------------------------------------------------------------
 
     def epoch_key(self, opening: Opening) -> bytes:
         """The key (32 bytes) in an opening. Raises NotFound for an unknown day key, BadOpening."""
-        vault_key = self._vault_key.use()
+        self._vault_key.require()
         record = self._store.get("day", opening.day_key_id)
-        return open_epoch_key(unwrap(vault_key, record), opening)
+        return open_epoch_key(self._vault_key.unwrap(record), opening)

@@ -45,8 +45,6 @@ from storage.vault import (
     erase_body,
     ledger_exists,
     newest_chain,
-    unwrap,
-    wrap,
 )
 
 # The newest ones have seen the newest heads; a seized intake can make an unlock read no more than these.
@@ -120,8 +118,9 @@ class Erasures:
                 with self._told():
                     self._ledger.chain.require([known])
 
-    def settle(self, vault_key: bytes) -> None:
-        """Before an unlock: prove the ledger and destroy again what it names. The vault key is proven.
+    def settle(self, vault_key: VaultKey) -> None:
+        """Before an unlock: prove the ledger and destroy again what it names. `vault_key` holds the proven
+        key that nobody else has yet.
 
         Raises LedgerRefusedError, naming what is missing or wrong; then nothing was changed.
         """
@@ -160,7 +159,7 @@ class Erasures:
 
     def sign(self, message: bytes) -> bytes:
         """A signature by the ledger key (64 bytes). Raises VaultLockedError."""
-        private = unwrap(self._vault_key.use(), self._store.get("service", KEY_ID))
+        private = self._vault_key.unwrap(self._store.get("service", KEY_ID))
         return Ed25519PrivateKey.from_private_bytes(private).sign(message)
 
     # --- inside --------------------------------------------------------------------------------------------
@@ -193,7 +192,7 @@ class Erasures:
                 if (kind, key_id) in chain.destroyed and self._store.destroy(kind, key_id):
                     logger.warning("%s %s was erased before and is destroyed again", kind, key_id)
 
-    def _ledger_key(self, vault_key: bytes, known: Iterable[Known]) -> bytes:
+    def _ledger_key(self, vault_key: VaultKey, known: Iterable[Known]) -> bytes:
         """The public half, proven by its record; made once, where nothing was ever erased."""
         try:
             kept = self._store.get("service", KEY_ID)
@@ -204,11 +203,9 @@ class Erasures:
                 raise LedgerError("key", f"{path} is missing although entries exist; restore it") from None
             pair = Ed25519PrivateKey.generate()
             public, secret = pair.public_key().public_bytes_raw(), pair.private_bytes_raw()
-            parent = str(self._vault_id)
-            record = wrap(vault_key, kind="service", key_id=KEY_ID, parent=parent, key=secret, public=public)
-            self._store.put("service", KEY_ID, record)
+            self._store.put("service", KEY_ID, vault_key.wrap("service", KEY_ID, secret, public))
             return public
-        unwrap(vault_key, kept)
+        vault_key.unwrap(kept)
         if kept.public is None or len(kept.public) != 32:
             raise IntegrityError("key", "the ledger key has no public half")
         return kept.public

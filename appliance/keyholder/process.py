@@ -3,55 +3,67 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import logging
-import resource
 import signal
 import threading
 from types import FrameType
 
 from appliance.config import Settings
-from appliance.errors import LedgerRefusedError
+from appliance.errors import FupanError, LedgerRefusedError
+from appliance.keyholder import memory, vault_file
 from appliance.keyholder.custody import Custody
 from appliance.keyholder.journal import Journal
+from appliance.keyholder.keyring import Keyring
 from appliance.keyholder.server import Server
 from appliance.keyholder.service import Service
-from appliance.keyholder.unlock import FileUnlock, create_vault, own_folder
+from appliance.keyholder.unlock import create_vault
 from appliance.selftest import require_known_answers
-
-PR_SET_DUMPABLE = 4
 
 logger = logging.getLogger(__name__)
 
 
-def harden() -> None:
-    """No core dump, and no other process of this user may read the memory or attach a debugger."""
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    if ctypes.CDLL(None, use_errno=True).prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0:
-        raise OSError(ctypes.get_errno(), "PR_SET_DUMPABLE")
-
-
 def open_server(settings: Settings) -> Server:
     """Everything but serving: the journal's lock, the vault (made at the embedded default's first start),
-    the keys, the socket. Raises ConfigurationError and DamagedError."""
-    journal = Journal(own_folder(settings) / "journal")
+    the keys, the socket. An installed site may have no vault yet. Raises ConfigurationError, UnlockError and
+    DamagedError."""
+    journal = Journal(vault_file.own_folder(settings) / "journal")
     try:
         if settings.profile == "embedded":
             create_vault(settings)
-        custody = Custody(settings, journal)
-        if settings.profile == "embedded":
+        custody = Custody(settings, journal) if vault_file.path_of(settings).exists() else None
+        if custody is not None:
             # Locked it says why to whoever looks, and takes what a person brings.
             with contextlib.suppress(LedgerRefusedError):
-                custody.unlock(FileUnlock(settings))
+                _unlock_by_itself(settings, custody, journal)
         return Server(settings.keyholder_socket, Service(settings, custody, journal))
     except BaseException:
         journal.close()
         raise
 
 
+def _unlock_by_itself(settings: Settings, custody: Custody, journal: Journal) -> None:
+    """At a start: with the key file of an embedded site, or with what systemd gave. An installed site whose
+    credential does not open the vault serves all the same, locked."""
+    keyring = Keyring(settings)
+    slot = keyring.at_hand(custody.description)
+    if slot is None and settings.profile == "embedded":
+        slot = custody.description.slot_of_kind("file")  # its file is missing, which the next line says
+    if slot is None:
+        return
+    try:
+        custody.unlock(slot, keyring.slot_key(slot))
+    except FupanError as error:
+        if settings.profile == "embedded":
+            raise
+        logger.error("the vault stays locked: %s", error)
+        return
+    if slot.kind != "file":
+        journal.append({"op": "unlock", "slot": slot.id, "by": slot.kind})
+
+
 def run(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT."""
-    harden()
+    memory.harden()
     require_known_answers()
     server = open_server(settings)
 

@@ -7,13 +7,13 @@ from typing import Any
 
 from appliance.config import Settings
 from appliance.errors import (
+    DamagedError,
     InvalidInputError,
     KeyRefusedError,
     LedgerRefusedError,
     StorageFullError,
-    damaged,
 )
-from appliance.keyholder.answers.desk import Desk, Operation, Peer
+from appliance.keyholder.answers.desk import Desk, Operation, Peer, record
 from appliance.keyholder.answers.documents import Documents
 from appliance.keyholder.answers.key_backups import BackupAnswers
 from appliance.keyholder.answers.orders import Orders
@@ -22,6 +22,7 @@ from appliance.keyholder.answers.uses import Uses
 from appliance.keyholder.custody import Custody
 from appliance.keyholder.journal import Journal
 from appliance.keyholder.wire import Request
+from appliance.vault_errors import NoVaultError
 from storage.vault import IntegrityError, LedgerError, VaultError, VaultFull
 
 FAMILIES = (Plain, Orders, Uses, Documents, BackupAnswers)
@@ -32,42 +33,54 @@ logger = logging.getLogger(__name__)
 class Service:
     """Answers requests; safe across threads."""
 
-    def __init__(self, settings: Settings, custody: Custody, journal: Journal) -> None:
-        self._desk = Desk(settings, custody, journal)
+    def __init__(self, settings: Settings, custody: Custody | None, journal: Journal) -> None:
+        """Without `custody` the site has no vault yet, and every request is told so."""
+        self._settings, self.custody, self._journal = settings, custody, journal
         self._operations: dict[str, Operation] = {}
+        if custody is not None:
+            self.open(custody)
+
+    def open(self, custody: Custody) -> None:
+        """Serve this vault from now on."""
+        self.custody = custody
+        desk = Desk(self._settings, custody, self._journal)
         for family in FAMILIES:
-            self._operations |= family(self._desk).operations()
+            self._operations |= family(desk).operations()
 
     @property
     def locked(self) -> bool:
         """Whether the vault key is away."""
-        return self._desk.custody.locked
+        return self.custody is None or self.custody.locked
 
     def close(self) -> None:
         """Forget the keys and let go of the journal."""
-        self._desk.custody.lock()
-        self._desk.journal.close()
+        if self.custody is not None:
+            self.custody.lock()
+        self._journal.close()
 
     def turn_away(self, peer: Peer) -> KeyRefusedError:
         """What a process of another user gets, whatever it asks; that it came is in the journal."""
         reason = "this user is not answered"
-        self._desk.record("connect", peer, {"refused": reason})
+        record(self._journal, "connect", peer, {"refused": reason})
         return KeyRefusedError(reason=reason)
 
     def answer(self, line: bytes, peer: Peer) -> Any:
         """The result of one request line. Raises FupanError for everything foreseen."""
         request = Request(line)
         operation = self._operations.get(request.operation)
+        if operation is None and self.custody is None:
+            raise NoVaultError
         if operation is None:
             raise InvalidInputError(what=f"unknown operation {request.operation}")
         try:
             return operation(request, peer)
         except KeyRefusedError as error:
-            self._desk.record(request.operation, peer, {"refused": str(error.params.get("reason", ""))})
+            refused = {"refused": str(error.params.get("reason", ""))}
+            record(self._journal, request.operation, peer, refused)
             raise
         except IntegrityError as error:
             logger.error("%s: %s", request.operation, error)
-            raise damaged(error.kind) from error
+            raise DamagedError(kind=error.kind) from error
         except LedgerError as error:
             logger.error("%s: %s", request.operation, error)
             raise LedgerRefusedError(what=error) from error

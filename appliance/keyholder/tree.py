@@ -23,8 +23,8 @@ from storage.vault import (
 class KeyTree:
     """Every call needs the unlocked vault and raises VaultLockedError without. Safe across threads."""
 
-    def __init__(self, vault_id: uuid.UUID, store: KeyStore, vault_key: VaultKey) -> None:
-        self._vault_id, self._store, self._vault_key = vault_id, store, vault_key
+    def __init__(self, vault_id: uuid.UUID, suite: int, store: KeyStore, vault_key: VaultKey) -> None:
+        self._vault_id, self._suite, self._store, self._vault_key = vault_id, suite, store, vault_key
         self._guard = threading.RLock()
 
     def create_recording_key(self, recording: uuid.UUID, department: uuid.UUID, year: int) -> str:
@@ -38,7 +38,16 @@ class KeyTree:
                 kept = self._store.get("recording", str(recording)).parent
             except NotFound:
                 parent_key = self._department_year_key(parent)
-                self._put("recording", str(recording), new_key(), parent_key, parent)
+                name = str(recording)
+                record = wrap(
+                    parent_key,
+                    kind="recording",
+                    key_id=name,
+                    parent=parent,
+                    key=new_key(),
+                    suite=self._suite,
+                )
+                self._store.put("recording", name, record)
                 return parent
         if kept != parent:
             raise KeyRefusedError(reason="the recording's key belongs to another department or year")
@@ -47,11 +56,11 @@ class KeyTree:
     def create_person_key(self, person: uuid.UUID) -> None:
         """Make a person's key under the vault key, unless it is there."""
         with self._guard:
-            vault_key = self._vault_key.use()
+            self._vault_key.require()
             try:
                 self._store.get("person", str(person))
             except NotFound:
-                self._put("person", str(person), new_key(), vault_key, str(self._vault_id))
+                self._store.put("person", str(person), self._vault_key.wrap("person", str(person), new_key()))
 
     def file_key(self, header: SealedHeader, owner: OwnerKind = OwnerKind.RECORDING) -> bytes:
         """The key (32 bytes) of the sealed file with this header. Raises KeyRefusedError."""
@@ -64,33 +73,29 @@ class KeyTree:
         self, owner_id: uuid.UUID, kind: str, name: str, owner: OwnerKind = OwnerKind.RECORDING
     ) -> tuple[SealedHeader, bytes]:
         """A fresh header and its key, for one write of one file."""
-        header = new_header(self._vault_id, owner_id, kind, name)
+        header = new_header(self._vault_id, owner_id, kind, name, suite=self._suite)
         return header, self.file_key(header, owner)
 
     def _recording_key(self, recording: uuid.UUID) -> bytes:
-        vault_key = self._vault_key.use()
+        self._vault_key.require()
         try:
             record = self._store.get("recording", str(recording))
         except NotFound:
             raise KeyRefusedError(reason="the recording has no key") from None
-        return unwrap(unwrap(vault_key, self._store.get("department-year", record.parent)), record)
+        return unwrap(self._vault_key.unwrap(self._store.get("department-year", record.parent)), record)
 
     def _person_key(self, person: uuid.UUID) -> bytes:
-        vault_key = self._vault_key.use()
+        self._vault_key.require()
         try:
             record = self._store.get("person", str(person))
         except NotFound:
             raise KeyRefusedError(reason="the person has no key") from None
-        return unwrap(vault_key, record)
+        return self._vault_key.unwrap(record)
 
     def _department_year_key(self, name: str) -> bytes:
-        vault_key = self._vault_key.use()
         try:
-            return unwrap(vault_key, self._store.get("department-year", name))
+            return self._vault_key.unwrap(self._store.get("department-year", name))
         except NotFound:
             made = new_key()
-            self._put("department-year", name, made, vault_key, str(self._vault_id))
+            self._store.put("department-year", name, self._vault_key.wrap("department-year", name, made))
             return made
-
-    def _put(self, kind: str, name: str, key: bytes, parent_key: bytes, parent: str) -> None:
-        self._store.put(kind, name, wrap(parent_key, kind=kind, key_id=name, parent=parent, key=key))

@@ -1,101 +1,107 @@
-"""Where the vault key comes from, and the proof that it is the right one.
+"""From a slot key to the vault key, proven; and the vault that an embedded site makes by itself.
 
-The embedded default keeps the vault key in a file of its own (docs/keys.md says what that is worth). An
-installed site never does: there the key comes from the shares of several people.
+A description of version 1 had no slots: its key file held the vault key. It becomes version 2 at the first
+unlock, in one rename.
 """
 
 from __future__ import annotations
 
-import ctypes
 import datetime as dt
-import hashlib
-import hmac
-import json
 import uuid
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
-from typing import Protocol
 
 from appliance.config import Settings
 from appliance.errors import ConfigurationError, DamagedError
-from appliance.keyholder.files import write_once
-from appliance.packet import canonical, to_timestamp
-from storage.vault import KeyStore, new_key
+from appliance.keyholder import vault_file
+from appliance.keyholder.files import remove, write_once
+from appliance.keyholder.memory import SecretBytes
+from appliance.keyholder.providers.file import FileProvider, read_key
+from appliance.packet import to_timestamp
+from appliance.vault_errors import UnlockError
+from storage.vault import (
+    Description,
+    IntegrityError,
+    Rekey,
+    Slot,
+    new_key,
+    new_slot,
+    new_slot_id,
+    vault_check,
+)
 
-KEY_BYTES = 32
-
-
-class UnlockProvider(Protocol):
-    """Something that can produce the vault key: a file now, the shares of several people later."""
-
-    def vault_key(self) -> bytes:
-        """32 bytes. Raises ConfigurationError when it cannot."""
-
-
-class FileUnlock:
-    """The embedded default's provider: the key lies in secrets/vault.key."""
-
-    def __init__(self, settings: Settings) -> None:
-        if settings.profile == "installed":
-            raise ConfigurationError(what="an installed site does not unlock its vault from a file")
-        self.path = settings.secrets_folder / "vault.key"
-
-    def vault_key(self) -> bytes:
-        return read_secret(self.path)
+FIRST_SUITE = 1
 
 
-@dataclass(frozen=True)
-class VaultDescription:
-    """keyholder/vault.json: which vault this is, and a value that only its key can produce."""
+def open_vault(description: Description, slot: Slot, slot_key: SecretBytes) -> list[SecretBytes]:
+    """The vault key that a slot gives, proven; where a rekey was begun, the new one before it.
 
-    vault_id: uuid.UUID
-    created: str
-    check: bytes
-
-    def require(self, vault_key: bytes) -> None:
-        """Raises DamagedError when this is not the vault's key."""
-        if not hmac.compare_digest(check_value(self.vault_id, vault_key), self.check):
-            raise DamagedError(kind="vault key")
-
-
-def own_folder(settings: Settings) -> Path:
-    """What the keyholder keeps beside the key records: vault.json, its journal, published day keys."""
-    return settings.data / "keyholder"
-
-
-def check_value(vault_id: uuid.UUID, vault_key: bytes) -> bytes:
-    """HMAC-SHA256 of the vault's id under its key: proves the key, tells nothing about it."""
-    return hmac.digest(vault_key, b"fupan vault key check v1" + vault_id.bytes, hashlib.sha256)
-
-
-def describe(settings: Settings) -> VaultDescription:
-    """Read keyholder/vault.json. Raises ConfigurationError."""
-    path = own_folder(settings) / "vault.json"
+    The slot key is wiped. Raises UnlockError("wrong_slot_key"), DamagedError for an altered description.
+    """
+    pending = description.pending
+    ways = [(slot, description.check)]
+    if isinstance(pending, Rekey):
+        ways[:0] = [(each, pending.check) for each in pending.slots if each.id == slot.id]
+    keys: list[SecretBytes] = []
     try:
-        fields = json.loads(path.read_bytes())
-        return VaultDescription(uuid.UUID(fields["vault"]), fields["created"], bytes.fromhex(fields["check"]))
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ConfigurationError(what=f"{path}: {error}") from error
+        with slot_key as key:
+            for each, check in ways:
+                keys.append(SecretBytes(each.open(key)))
+                if vault_check(description.vault_id, keys[-1].buffer) != check:
+                    raise DamagedError(kind="vault.json")
+        description.require(keys[-1].buffer)
+    except BaseException as error:
+        for held in keys:
+            held.wipe()
+        if not isinstance(error, IntegrityError):
+            raise
+        if error.kind == "key" and not keys:
+            raise UnlockError(problem="wrong_slot_key") from error
+        raise DamagedError(kind="vault.json") from error
+    return keys
 
 
-def create_vault(settings: Settings) -> VaultDescription:
-    """Make a new, empty vault with a file-held key, or describe the one that is there. Idempotent: the
-    description is written last, so a start that was cut short is taken up again."""
-    path = own_folder(settings) / "vault.json"
-    if path.exists():
-        return describe(settings)
-    _require_empty(settings)
-    vault_key = read_or_make_secret(FileUnlock(settings).path)
+def new_description(vault_id: uuid.UUID, suite: int, vault_key: SecretBytes, *slots: Slot) -> Description:
+    """The description of a new vault, sealed."""
+    created = to_timestamp(dt.datetime.now(dt.UTC))
+    sets = max((slot.shares.number for slot in slots if slot.shares), default=0)
+    made = Description(vault_id, created, vault_check(vault_id, vault_key.buffer), suite, sets, slots)
+    return made.sealed(vault_key.buffer)
+
+
+def create_vault(settings: Settings) -> None:
+    """Make the vault of an embedded site, its slot key in a file, unless there is one. The description is
+    written last: a start that was cut short begins anew and leaves a key file that opens nothing."""
+    if vault_file.path_of(settings).exists():
+        return
+    vault_file.require_empty(settings)
     read_or_make_secret(service_secret(settings))
-    vault_id = uuid.uuid4()
-    fields = {
-        "version": 1,
-        "vault": str(vault_id),
-        "created": to_timestamp(dt.datetime.now(dt.UTC)),
-        "check": check_value(vault_id, vault_key).hex(),
-    }
-    write_once(path, canonical(fields))
-    return describe(settings)
+    vault_id, slot_id = uuid.uuid4(), new_slot_id()
+    vault_key = SecretBytes(new_key())
+    with vault_key as key, FileProvider(settings).make(slot_id) as slot_key:
+        slot = new_slot("file", vault_id, slot_key, key, FIRST_SUITE, slot_id=slot_id)
+        vault_file.create(settings, new_description(vault_id, FIRST_SUITE, vault_key, slot))
+
+
+def upgrade(settings: Settings) -> Description:
+    """The site's description, in version 2; the vault key of version 1 does not stay on disk."""
+    description = vault_file.describe(settings)
+    old = settings.secrets_folder / "vault.key"
+    if settings.profile == "installed" or (description.version > 1 and not old.exists()):
+        return description
+    with read_key(old) as key:
+        try:
+            description.require(key)
+        except IntegrityError as error:
+            raise DamagedError(kind="vault key") from error
+        if description.version == 1:
+            slot_id = new_slot_id()
+            with FileProvider(settings).make(slot_id) as slot_key:
+                slot = new_slot("file", description.vault_id, slot_key, key, FIRST_SUITE, slot_id=slot_id)
+            description = replace(description, suite=FIRST_SUITE, slots=(slot,)).sealed(key)
+            vault_file.change(settings, description)
+    remove(old)
+    return description
 
 
 def service_secret(settings: Settings) -> Path:
@@ -106,12 +112,9 @@ def service_secret(settings: Settings) -> Path:
 def read_secret(path: Path) -> bytes:
     """32 bytes from a file of hexadecimal digits. Raises ConfigurationError."""
     try:
-        key = bytes.fromhex(path.read_text(encoding="ascii"))
-    except (OSError, ValueError) as error:
-        raise ConfigurationError(what=f"{path}: {error}") from error
-    if len(key) != KEY_BYTES:
-        raise ConfigurationError(what=f"{path} does not hold a key")
-    return key
+        return bytes(read_key(path).buffer)
+    except UnlockError as error:
+        raise ConfigurationError(what=str(error)) from error
 
 
 def read_or_make_secret(path: Path) -> bytes:
@@ -119,35 +122,3 @@ def read_or_make_secret(path: Path) -> bytes:
     if not path.exists():
         write_once(path, new_key().hex().encode("ascii"))
     return read_secret(path)
-
-
-def _require_empty(settings: Settings) -> None:
-    """A new key beside old recordings would hide that the old key is lost."""
-    store = KeyStore(settings.keys_folder)
-    records = any(store.list(kind) for kind in ("day", "department-year", "recording"))
-    if records or any(settings.vault_folder.glob("??/*")):
-        missing = own_folder(settings) / "vault.json"
-        raise ConfigurationError(what=f"{missing} is missing although recordings exist; restore the keys")
-
-
-class SecretBytes:
-    """A key in memory that is kept out of swap where the system allows it, and can be overwritten."""
-
-    def __init__(self, value: bytes) -> None:
-        self._buffer = bytearray(value)
-        _lock_in_memory(self._buffer)
-
-    def reveal(self) -> bytes:
-        """The key, as a short-lived copy."""
-        return bytes(self._buffer)
-
-    def wipe(self) -> None:
-        """Overwrite it."""
-        self._buffer[:] = bytes(len(self._buffer))
-
-
-def _lock_in_memory(buffer: bytearray) -> None:
-    # Best effort: an unprivileged process may have no allowance, and swap should be off anyway.
-    libc = ctypes.CDLL(None, use_errno=True)
-    address = ctypes.addressof((ctypes.c_char * len(buffer)).from_buffer(buffer))
-    libc.mlock(ctypes.c_void_p(address), ctypes.c_size_t(len(buffer)))

@@ -20,10 +20,10 @@ from appliance.errors import (
     KeyholderDownError,
     KeyRefusedError,
     LedgerRefusedError,
-    NewerFormatError,
     StorageFullError,
     VaultLockedError,
 )
+from appliance.vault_errors import NoVaultError, UnlockError, VaultChangeError
 
 # A signed packet of the largest size, or the openings of every epoch of a recording, as base64.
 MAX_LINE_BYTES = 1 << 20
@@ -41,8 +41,10 @@ _ERRORS: dict[str, type[FupanError]] = {
         KeyRefusedError,
         KeyholderDownError,
         LedgerRefusedError,
-        NewerFormatError,
+        NoVaultError,
         StorageFullError,
+        UnlockError,
+        VaultChangeError,
         VaultLockedError,
     )
 }

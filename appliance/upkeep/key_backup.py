@@ -8,7 +8,7 @@ from pathlib import Path
 from appliance import jobs
 from appliance.config import Settings
 from appliance.errors import KeyBackupError, KeyholderDownError
-from appliance.keyholder import unlock
+from appliance.keyholder import vault_file
 from appliance.keyholder.client import Keyholder
 from appliance.keyholder.files import write_once
 from appliance.keyholder.journal import Journal
@@ -58,13 +58,13 @@ def restore(settings: Settings, path: Path, by: str) -> Restored:
 
     Raises KeyBackupError, ConfigurationError when a keyholder runs or the generation is of another vault.
     """
-    journal = Journal(unlock.own_folder(settings) / "journal")
+    journal = Journal(vault_file.own_folder(settings) / "journal")
     try:
         proven = prove_generation(path)
-        description = unlock.own_folder(settings) / "vault.json"
+        description = vault_file.path_of(settings)
         if not description.exists():
             write_once(description, proven.description)
-        vault_id = unlock.describe(settings).vault_id
+        vault_id = vault_file.describe(settings).vault_id
         copies = [folder / LEDGER_NAME for folder in (settings.keys_folder, settings.vault_folder)]
         restored = restore_generation(path, KeyStore(settings.keys_folder), copies, vault_id)
         journal.append({"op": "restore_keys", "generation": path.name, "records": restored.records, "by": by})

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import secrets
 import uuid
 from dataclasses import replace
 from typing import Any
@@ -16,17 +17,17 @@ from appliance.config import Settings
 from appliance.database import transaction
 from appliance.errors import (
     ConfigurationError,
-    DamagedError,
     FupanError,
     KeyholderDownError,
     KeyRefusedError,
-    NewerFormatError,
     VaultLockedError,
 )
 from appliance.keyholder import unlock as unlocking
+from appliance.keyholder import vault_file
 from appliance.keyholder.client import EpochProblem, Keyholder
-from appliance.keyholder.unlock import FileUnlock, SecretBytes
+from appliance.keyholder.memory import SecretBytes
 from appliance.tables import attempt, position
+from appliance.vault_errors import UnlockError
 from storage.vault import (
     Clock,
     KeyStore,
@@ -37,7 +38,7 @@ from storage.vault import (
     unwrap,
 )
 from tests.support import factory
-from tests.support.keyholder import running_keyholder, unlock
+from tests.support.keyholder import key_file, running_keyholder, unlock, vault_key
 
 CLOCK = Clock(bytes(16), 1.0, 2.0)
 
@@ -127,7 +128,7 @@ def test_signs_what_is_true_of_this_vault_and_nothing_else(keyholder: Keyholder)
 
 def test_a_public_half_swapped_on_disk_is_not_published(settings: Settings, keyholder: Keyholder) -> None:
     today = keyholder.publics().current_day_key
-    published = unlocking.own_folder(settings) / "day-keys" / f"{today.id}.json"
+    published = vault_file.own_folder(settings) / "day-keys" / f"{today.id}.json"
     envelope = json.loads(published.read_text())
     envelope["statement"] = envelope["statement"].replace('"public":"B', '"public":"C')
     published.write_text(json.dumps(envelope))
@@ -178,8 +179,8 @@ def test_another_vaults_key_does_not_unlock(settings: Settings) -> None:
     with running_keyholder(settings):
         client = Keyholder(settings)
         client.lock()
-        FileUnlock(settings).path.write_text("00" * 32)
-        with pytest.raises(DamagedError):
+        key_file(settings).write_text("00" * 32)
+        with pytest.raises(UnlockError, match="not the one of this slot"):
             unlock(settings)
         assert client.status().locked
 
@@ -198,26 +199,32 @@ def test_keys_outlive_a_restart(settings: Settings, recording: uuid.UUID) -> Non
 def test_a_new_vault_is_never_made_beside_old_recordings(settings: Settings, recording: uuid.UUID) -> None:
     with running_keyholder(settings):
         with_key(settings, Keyholder(settings), recording)
-    (unlocking.own_folder(settings) / "vault.json").unlink()
+    vault_file.path_of(settings).unlink()
     with pytest.raises(ConfigurationError, match="restore the keys"):
         unlocking.create_vault(settings)
 
 
-def test_a_start_that_was_cut_short_is_taken_up_again(settings: Settings) -> None:
-    first = unlocking.create_vault(settings)
+def test_a_start_that_was_cut_short_is_taken_up_again(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def cut(*_: object) -> None:
+        raise OSError("cut short")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(vault_file, "create", cut)
+        with pytest.raises(OSError, match="cut short"):
+            unlocking.create_vault(settings)
+    unlocking.create_vault(settings)
+    first = vault_file.describe(settings)
     with running_keyholder(settings):
         pass
-    assert unlocking.create_vault(settings) == first
-    # everything but the description, the published day key and the day key's record
-    fresh = replace(settings, data=settings.data.parent / "second")
-    unlocking.read_or_make_secret(fresh.secrets_folder / "vault.key")
-    made = unlocking.create_vault(fresh)
-    made.require(unlocking.read_secret(fresh.secrets_folder / "vault.key"))
+    unlocking.create_vault(settings)
+    assert vault_file.describe(settings) == first
 
 
 def test_secrets_are_readable_by_their_owner_only(settings: Settings, keyholder: Keyholder) -> None:
     for path in (
-        settings.secrets_folder / "vault.key",
+        key_file(settings),
         settings.secrets_folder / "keyholder.key",
         settings.keyholder_socket,
         settings.data / "keyholder" / "journal",
@@ -226,9 +233,12 @@ def test_secrets_are_readable_by_their_owner_only(settings: Settings, keyholder:
 
 
 def test_a_wiped_key_is_gone_from_its_buffer() -> None:
-    secret = SecretBytes(b"k" * 32)
+    given = secrets.token_bytes(32)
+    secret = SecretBytes(given)
+    assert given == bytes(32)  # what was given is overwritten where it lay
+    assert bytes(secret.buffer) != bytes(32)
     secret.wipe()
-    assert secret.reveal() == bytes(32)
+    assert secret.buffer == bytes(32)
 
 
 # File keys -------------------------------------------------------------------------------------------
@@ -247,17 +257,6 @@ def test_new_files_get_fresh_keys_that_can_be_asked_for_again(
     assert keyholder.file_keys(recording, event, "seal", [raw for raw, _ in made]) == [key for _, key in made]
 
 
-@pytest.mark.parametrize("place", [4, 5], ids=["version", "suite"])
-def test_a_file_of_a_newer_release_is_named_so(
-    settings: Settings, keyholder: Keyholder, recording: uuid.UUID, place: int
-) -> None:
-    event = with_key(settings, keyholder, recording)
-    ((header, _key),) = keyholder.new_file_keys(recording, event, "seal", [("track", "camera")])
-    newer = header[:place] + b"\x09" + header[place + 1 :]
-    with pytest.raises(NewerFormatError):
-        keyholder.file_keys(recording, event, "seal", [newer])
-
-
 def test_the_hierarchy_on_disk_is_vault_department_year_recording(
     settings: Settings, keyholder: Keyholder, recording: uuid.UUID
 ) -> None:
@@ -268,8 +267,7 @@ def test_the_hierarchy_on_disk_is_vault_department_year_recording(
     assert record.parent == f"{department_of(settings, recording)}.2026"
     department_year = store.get("department-year", record.parent)
     assert department_year.parent == str(keyholder.status().vault_id)
-    vault_key = FileUnlock(settings).vault_key()
-    assert derive_file_key(unwrap(unwrap(vault_key, department_year), record), header) == key
+    assert derive_file_key(unwrap(unwrap(vault_key(settings), department_year), record), header) == key
 
 
 def test_a_recordings_key_is_made_once(

@@ -12,7 +12,7 @@ from appliance import packet
 from appliance.config import Settings
 from appliance.day_list import parse_day_list
 from appliance.errors import KeyRefusedError
-from appliance.keyholder import unlock
+from appliance.keyholder import vault_file
 from appliance.keyholder.answers import plain
 from appliance.keyholder.client import Keyholder
 from appliance.keyholder.key_backups import KeyBackups
@@ -96,7 +96,7 @@ def test_a_record_that_does_not_open_is_left_out_and_the_others_are_published(
     other = store.get("day", str(TODAY))
     spoilt = KeyRecord(**{**vars(other), "id": tomorrow})  # wrapped as another
     store.path("day", tomorrow).write_bytes(spoilt.encode())
-    (unlock.own_folder(settings) / "day-keys" / f"{tomorrow}.json").unlink()
+    (vault_file.own_folder(settings) / "day-keys" / f"{tomorrow}.json").unlink()
     unlock_now(settings)
     assert ids(keyholder) == [str(TODAY)]
 

@@ -19,11 +19,10 @@ from appliance.database import DatabaseRole, transaction
 from appliance.domain import Owner, OwnerKind, User
 from appliance.errors import KeyholderDownError, KeyRefusedError, VaultLockedError
 from appliance.keyholder.client import Keyholder
-from appliance.keyholder.unlock import FileUnlock
 from appliance.tables import attempt
 from storage.vault import KeyStore, derive_file_key, new_header, parse_header, unwrap
 from tests.support import factory
-from tests.support.keyholder import full_disk, journal_lines, running_keyholder, unlock
+from tests.support.keyholder import full_disk, journal_lines, running_keyholder, unlock, vault_key
 
 
 @dataclass
@@ -108,7 +107,7 @@ def test_a_persons_key_is_made_once_under_the_vault_key(
     second, _ = keyholder.new_document_key(resume.owner, resume.event().id, "resume.v2")
     record = KeyStore(settings.keys_folder).get("person", str(resume.owner.id))
     assert record.parent == str(keyholder.status().vault_id)
-    own = unwrap(FileUnlock(settings).vault_key(), record)
+    own = unwrap(vault_key(settings), record)
     assert derive_file_key(own, header) == key
     assert parse_header(header).salt != parse_header(second).salt
 

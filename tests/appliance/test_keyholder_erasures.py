@@ -28,7 +28,7 @@ YEAR = 2026
 
 
 def custody_of(server: Server) -> Custody:
-    return server.service._desk.custody
+    return server.service.custody
 
 
 @pytest.fixture

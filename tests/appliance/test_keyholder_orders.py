@@ -22,13 +22,13 @@ from appliance.audit import log
 from appliance.audit.log import Action, Actor
 from appliance.config import Settings
 from appliance.database import DatabaseRole, transaction
-from appliance.errors import AuditUnavailableError, ConfigurationError, FupanError, KeyRefusedError
+from appliance.errors import AuditUnavailableError, FupanError, KeyRefusedError
 from appliance.keyholder import gate, orders
 from appliance.keyholder.client import Keyholder
 from appliance.keyholder.server import Server
-from appliance.keyholder.unlock import FileUnlock
 from appliance.tables import audit_event
-from tests.support.keyholder import full_disk, journal_lines, running_keyholder
+from appliance.vault_errors import UnlockError
+from tests.support.keyholder import full_disk, journal_lines, key_file, running_keyholder
 
 ME = Actor.unit("test")
 
@@ -105,12 +105,12 @@ def test_what_cannot_be_recorded_is_locked_all_the_same_and_never_unlocked(
 
 def test_an_order_that_fails_says_so_on_the_log(settings: Settings, keyholder: Keyholder) -> None:
     keyholder.lock()
-    FileUnlock(settings).path.unlink()
-    with pytest.raises(ConfigurationError):
+    key_file(settings).unlink()
+    with pytest.raises(UnlockError):
         orders.unlock(settings, ME)
     assert [(each["outcome"], each.get("reason")) for each in events(settings)] == [
         ("ok", None),
-        ("failed", ConfigurationError.code),
+        ("failed", UnlockError.code),
     ]
 
 

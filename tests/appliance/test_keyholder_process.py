@@ -65,7 +65,7 @@ def test_a_killed_keyholder_starts_again_with_the_same_keys(settings: Settings) 
 
 def test_no_debugger_and_no_core_dump_after_hardening() -> None:
     code = (
-        "import ctypes, resource; from appliance.keyholder.process import harden; harden();"
+        "import ctypes, resource; from appliance.keyholder.memory import harden; harden();"
         "print(ctypes.CDLL(None).prctl(3, 0, 0, 0, 0), *resource.getrlimit(resource.RLIMIT_CORE))"
     )
     root = Path(__file__).parents[2]

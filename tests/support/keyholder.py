@@ -8,11 +8,13 @@ import errno
 import os
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from unittest import mock
 
 from appliance.audit.log import Actor
 from appliance.config import Settings, VaultSettings
-from appliance.keyholder import day_keys, orders, process
+from appliance.keyholder import day_keys, orders, process, vault_file
+from appliance.keyholder.providers.file import FileProvider, read_key
 from appliance.keyholder.server import Server
 
 
@@ -48,6 +50,18 @@ def with_key_backups(settings: Settings) -> Settings:
 def unlock(settings: Settings) -> None:
     """Unlock the site's vault as the command line does."""
     orders.unlock(settings, Actor.unit("test"))
+
+
+def key_file(settings: Settings) -> Path:
+    """Where the slot key of an embedded site lies."""
+    (slot,) = vault_file.describe(settings).slots
+    return FileProvider(settings).path(slot.id)
+
+
+def vault_key(settings: Settings) -> bytes:
+    """The vault key of an embedded site, as its slot gives it."""
+    (slot,) = vault_file.describe(settings).slots
+    return slot.open(read_key(key_file(settings)).buffer)
 
 
 def journal_lines(settings: Settings) -> list[bytes]:

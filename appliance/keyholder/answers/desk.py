@@ -27,6 +27,15 @@ class Peer:
 Operation = Callable[[Request, Peer], Any]
 
 
+def record(journal: Journal, operation: str, peer: Peer, entry: dict[str, Any]) -> None:
+    """Put one entry on disk. Raises KeyholderDownError when that is not possible."""
+    try:
+        journal.append({"op": operation, "pid": peer.pid, "uid": peer.uid, **entry})
+    except OSError as error:
+        logger.error("the journal cannot be written: %s", error)
+        raise KeyholderDownError() from error
+
+
 @dataclass(frozen=True)
 class Desk:
     """One keyholder's means."""
@@ -37,11 +46,7 @@ class Desk:
 
     def record(self, operation: str, peer: Peer, entry: dict[str, Any]) -> None:
         """On disk before the answer; a use that cannot be recorded does not happen."""
-        try:
-            self.journal.append({"op": operation, "pid": peer.pid, "uid": peer.uid, **entry})
-        except OSError as error:
-            logger.error("the journal cannot be written: %s", error)
-            raise KeyholderDownError() from error
+        record(self.journal, operation, peer, entry)
 
     def done(self) -> Iterator[dict[str, Any]]:
         """What the journal says was done, oldest first."""

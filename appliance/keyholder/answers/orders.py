@@ -8,7 +8,7 @@ from appliance.errors import InvalidInputError, KeyRefusedError, LedgerRefusedEr
 from appliance.keyholder import gate
 from appliance.keyholder.answers.desk import Desk, Operation, Peer
 from appliance.keyholder.erasures import expected
-from appliance.keyholder.unlock import FileUnlock
+from appliance.keyholder.keyring import Keyring
 from appliance.keyholder.wire import Request
 from storage.vault import LedgerError
 
@@ -18,6 +18,7 @@ class Orders:
 
     def __init__(self, desk: Desk) -> None:
         self._desk, self._custody = desk, desk.custody
+        self._keyring = Keyring(desk.settings)
         self._guard = threading.Lock()
 
     def operations(self) -> dict[str, Operation]:
@@ -45,12 +46,14 @@ class Orders:
 
     def _unlock(self, request: Request, peer: Peer) -> None:
         event = request.uuid("event")
-        provider = FileUnlock(self._desk.settings)
-        with self._guard:
+        description = self._custody.description
+        slot = self._keyring.at_hand(description) or description.slots[0]
+        slot_key = self._keyring.slot_key(slot)
+        with slot_key, self._guard:
             digest = gate.demand_unlock(self._desk.settings, self._custody.vault_id, event)
             if any(
                 entry["op"] == "unlock" and entry.get("event") == str(event) for entry in self._desk.done()
             ):
                 raise KeyRefusedError(reason="the event was used before")
             self._desk.record("unlock", peer, {"event": str(event), "hash": digest.hex()})
-            self._custody.unlock(provider)
+            self._custody.unlock(slot, slot_key)

@@ -20,14 +20,7 @@ from appliance.audit import log
 from appliance.config import Settings
 from appliance.database import transaction
 from appliance.domain import RecordingState, Role, User
-from appliance.errors import (
-    ConflictError,
-    DamagedError,
-    GoneError,
-    NotFoundError,
-    VaultLockedError,
-    damaged,
-)
+from appliance.errors import ConflictError, DamagedError, GoneError, NotFoundError, VaultLockedError
 from appliance.keyholder.client import Keyholder
 from appliance.people import access
 from appliance.stages.replay.keys import FileKeys
@@ -328,4 +321,4 @@ def _open(settings: Settings, view: View, kind: str, name: str) -> SealedReader:
     except NotFound as error:
         raise DamagedError(kind="missing") from error
     except IntegrityError as error:
-        raise damaged(error.kind) from error
+        raise DamagedError(kind=error.kind) from error
