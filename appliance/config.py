@@ -42,9 +42,11 @@ class Smtp:
 
 @dataclass(frozen=True)
 class VaultSettings:
-    """`key_backup`: the folder for backups of the key records, or "" for none."""
+    """`key_backup`: the folder for backups of the key records, or "" for none. `suite`: that of a vault that
+    is yet to be made; None where nothing was said."""
 
     key_backup: str = ""
+    suite: int | None = None
 
 
 @dataclass(frozen=True)

@@ -99,6 +99,7 @@ TABLES: dict[str, dict[str, Rule]] = {
         "key_backup": _text(
             lambda text: not text or text.startswith("/"), 'an absolute path, or "" for no backup'
         ),
+        "suite": Rule("1 or 2", lambda value: value is None or (type(value) is int and value in (1, 2))),
     },
     "erase": {
         "grace_days": _whole(0, 365),

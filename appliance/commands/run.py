@@ -13,6 +13,7 @@ from appliance.cli import default_data
 from appliance.config import Settings
 from appliance.embedded import people, start
 from appliance.embedded.start import Options, Running
+from appliance.keyholder import vault_file
 from appliance.reading import health
 
 CONFINEMENT: dict[str, list[tuple[str, str]]] = {
@@ -126,5 +127,7 @@ def _warnings(running: Running) -> list[tuple[str, str]]:
     if not settings.smtp.host:
         lines.append(("Mail", f"no relay is set: letters with whole links lie in {settings.spool_folder}"))
         lines.append(("", "unencrypted, readable by this user alone"))
+    if unheeded := vault_file.suite_not_obeyed(settings):
+        lines.append(("Suite", unheeded))
     lines += CONFINEMENT[health.confinement()]
     return lines

@@ -35,7 +35,7 @@ class Custody:
             )
         self.vault_key = VaultKey()
         secret = unlock.read_or_make_secret(unlock.service_secret(settings))
-        self.services = ServiceKeys(self.vault_id, self.store, secret)
+        self.services = ServiceKeys(self.vault_id, self.description.suite, self.store, secret)
         self.erasures = Erasures(settings, self.vault_id, self.store, self.vault_key, self.services, journal)
         self.store.is_destroyed = self.erasures.is_destroyed
         self.backups = KeyBackups(

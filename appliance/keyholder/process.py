@@ -31,6 +31,8 @@ def open_server(settings: Settings) -> Server:
         if settings.profile == "embedded":
             create_vault(settings)
         custody = Custody(settings, journal) if vault_file.path_of(settings).exists() else None
+        if unheeded := vault_file.suite_not_obeyed(settings):
+            logger.warning("%s", unheeded)
         if custody is not None:
             # Locked it says why to whoever looks, and takes what a person brings.
             with contextlib.suppress(LedgerRefusedError):

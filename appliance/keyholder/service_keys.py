@@ -21,8 +21,8 @@ SERVICE_PARENT = "host"
 class ServiceKeys:
     """Made at the first start, kept under the service secret."""
 
-    def __init__(self, vault_id: uuid.UUID, store: KeyStore, secret: bytes) -> None:
-        self._vault_id, self._store = vault_id, store
+    def __init__(self, vault_id: uuid.UUID, suite: int, store: KeyStore, secret: bytes) -> None:
+        self._vault_id, self._suite, self._store = vault_id, suite, store
         self._keys = {name: self._load_or_make(name, secret) for name in (PACKET_KEY, CHECKPOINT_KEY)}
 
     def publics(self) -> dict[str, bytes]:
@@ -55,6 +55,7 @@ class ServiceKeys:
                 parent=SERVICE_PARENT,
                 key=made.private_bytes_raw(),
                 public=public,
+                suite=self._suite,
             )
             self._store.put("service", name, record)
             return made

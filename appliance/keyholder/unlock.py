@@ -76,11 +76,11 @@ def create_vault(settings: Settings) -> None:
         return
     vault_file.require_empty(settings)
     read_or_make_secret(service_secret(settings))
-    vault_id, slot_id = uuid.uuid4(), new_slot_id()
+    vault_id, slot_id, suite = uuid.uuid4(), new_slot_id(), settings.vault.suite or FIRST_SUITE
     vault_key = SecretBytes(new_key())
     with vault_key as key, FileProvider(settings).make(slot_id) as slot_key:
-        slot = new_slot("file", vault_id, slot_key, key, FIRST_SUITE, slot_id=slot_id)
-        vault_file.create(settings, new_description(vault_id, FIRST_SUITE, vault_key, slot))
+        slot = new_slot("file", vault_id, slot_key, key, suite, slot_id=slot_id)
+        vault_file.create(settings, new_description(vault_id, suite, vault_key, slot))
 
 
 def upgrade(settings: Settings) -> Description:

@@ -7,7 +7,7 @@ from pathlib import Path
 from appliance.config import Settings
 from appliance.errors import ConfigurationError
 from appliance.keyholder.files import replace, write_once
-from storage.vault import Description, IntegrityError, KeyStore, parse_description
+from storage.vault import SUITES, Description, IntegrityError, KeyStore, parse_description
 
 MAX_BYTES = 1 << 18
 
@@ -43,6 +43,14 @@ def create(settings: Settings, description: Description) -> None:
 def change(settings: Settings, description: Description) -> None:
     """Put a description in the place of the present one; a crash leaves either, whole."""
     replace(path_of(settings), description.encode())
+
+
+def suite_not_obeyed(settings: Settings) -> str:
+    """What to say where the settings ask for another suite than the vault was made in; "" otherwise."""
+    asked = settings.vault.suite
+    if asked is None or not path_of(settings).exists() or asked == (made := describe(settings).suite):
+        return ""
+    return f"vault.suite = {asked} is not obeyed: this vault was made in suite {made} ({SUITES[made].name})"
 
 
 def require_empty(settings: Settings) -> None:

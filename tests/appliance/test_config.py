@@ -79,6 +79,7 @@ WRONG: dict[str, dict[str, list[Any]]] = {
     "a whole number from 0": {".disk_floor_bytes": ["1 GB", True]},
     "a whole number from 0 to 8": {".trusted_proxies": [-1]},
     "a whole number from 1 to 65535": {"smtp.port": ["25", 0]},
+    "1 or 2": {"vault.suite": [0, 3, True, "2", 1.0]},
     "true or false": {"smtp.starttls": ["yes"]},
     "a bare address": {"smtp.sender": ["HR"]},
     "a number of seconds": {"timing.pull": [float("nan")], "timing.session_idle": [float("inf")]},
