@@ -60,9 +60,7 @@ class Drafts:
     def commit(self, kind: str, name: str) -> int:
         """Give one written file its name; returns its size on disk. Raises IntegrityError for a file that
         was not written whole."""
-        draft = self._files[kind, name][0]
-        draft.commit()
-        return draft.path.stat().st_size
+        return self._files[kind, name][0].commit()
 
 
 def require_room(settings: Settings, wanted: int) -> None:

@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import BinaryIO
 
 from appliance.intake_errors import IntakeFullError
-from storage.vault import VaultFull
+from storage.vault import StoreDown, VaultFull
 
-# No space, no quota, or a file size that is not allowed: making room helps, so one may come back.
-NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+# No space, no quota, a file size that is not allowed, or a disk that a fault made read-only: the browser
+# keeps what it has and comes back.
+NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS})
 # Neither follow a link nor wait for the other end of a pipe.
 _AS_IT_IS = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
@@ -30,10 +31,10 @@ class StrangeFileError(Exception):
 
 @contextlib.contextmanager
 def full_is_told() -> Iterator[None]:
-    """Turn "no room", the kernel's and storage's, into IntakeFullError; other errors pass."""
+    """Turn "no room" and "read-only", the kernel's and storage's, into IntakeFullError; others pass."""
     try:
         yield
-    except VaultFull as error:
+    except (VaultFull, StoreDown) as error:
         raise IntakeFullError from error
     except OSError as error:
         if error.errno in NO_ROOM:

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
+import heapq
 import os
 import stat
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 
 from storage import disk
 from storage.errors import VaultError
+from storage.files import Vault
 from storage.journal import payload_of, proves, read_index
 from storage.keystore import SUFFIX as KEY_SUFFIX
 from storage.keystore import KeyStore
-from storage.layout import SUFFIX, file_path
+from storage.layout import parse_object_name
 from storage.ledger import LEDGER_NAME
 from storage.ledger_format import Chain, parse_ledger
+from storage.objects import DiskObjects, Objects, Source, Stored, digest_of
 from storage.sealed import SealedReader, read_header
-from storage.segment_format import SealedHeader, layout_of
+from storage.segment_format import MAX_HEADER_BYTES, SealedHeader, layout_of
 
 FileKey = Callable[[SealedHeader], bytes | None]
 
@@ -27,28 +32,42 @@ FileKey = Callable[[SealedHeader], bytes | None]
 class Finding:
     """One thing to know.
 
-    kind: that of an IntegrityError or LedgerError, or `leftover`, `torn_tail`, `behind`, `stranger`,
-    `unreadable`.
+    kind: that of an IntegrityError or LedgerError, or `leftover`, `torn_tail`, `behind`, `twice`,
+    `stranger`, `unreadable`.
     """
 
-    path: Path
+    path: Path | str
     kind: str
     detail: str = ""
 
     @property
     def harmless(self) -> bool:
         """Whether it is what a crash may leave and the next write tidies; anything else needs a person."""
-        return self.kind in ("leftover", "torn_tail", "behind")
+        return self.kind in ("leftover", "torn_tail", "behind", "twice")
 
 
-def check(root: Path | str, full: bool = False, file_key: FileKey | None = None) -> list[Finding]:
-    """What is wrong below a vault's root.
+def check(
+    where: Vault | Objects | Path | str, full: bool = False, file_key: FileKey | None = None
+) -> list[Finding]:
+    """What is wrong in a vault, or in one store of sealed files; a path is a folder on disk.
 
     Quick: each sealed file has a header that fits its place, and a possible length. `full` reads every byte;
     segments are proven where `file_key` gives the file's key (None where it cannot).
     """
-    root = Path(root)
-    return _walk(root, lambda path: _check_sealed(root, path, full, file_key))
+    if isinstance(where, Vault):
+        found = [each for store in where.tiers.values() for each in check(store, full, file_key)]
+        return found + _in_both(where)
+    objects = DiskObjects(where) if isinstance(where, Path | str) else where
+    return [each for stored in objects.list() for each in _check_stored(objects, stored, full, file_key)]
+
+
+def _in_both(vault: Vault) -> list[Finding]:
+    """A move that was cut short leaves a file on both tiers; the next one of its recording ends it."""
+    if vault.cold is None:
+        return []
+    names = heapq.merge(*((stored.name for stored in store.list()) for store in vault.tiers.values()))
+    twice = (name for name, same in groupby(names) if len(list(same)) > 1)
+    return [Finding(vault.cold.place(name), "twice", "on both tiers") for name in twice]
 
 
 def check_keys(root: Path | str) -> list[Finding]:
@@ -140,31 +159,38 @@ def _findings(path: Path, check_file: Callable[[Path], list[Finding]]) -> list[F
         return [Finding(path, "unreadable", str(error))]
 
 
-def _check_sealed(root: Path, path: Path, full: bool, file_key: FileKey | None) -> list[Finding]:
-    if path == root / LEDGER_NAME:
+def _check_stored(objects: Objects, stored: Stored, full: bool, file_key: FileKey | None) -> list[Finding]:
+    """What is wrong with one entry, or why it cannot be looked at: nothing that lies there ends the check."""
+    place = objects.place(stored.name)
+    if stored.name == LEDGER_NAME:
         return []  # check_ledger
-    if path.suffix != SUFFIX:
-        return [Finding(path, "stranger", "not a sealed file")]
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    if stored.kind == "leftover":
+        return [Finding(place, "leftover")]
+    named = parse_object_name(stored.name) if stored.kind == "object" else None
+    if named is None:
+        why = "not a sealed file" if stored.kind == "object" else "not a plain file"
+        return [Finding(place, "stranger", why)]
     try:
-        header = read_header(fd)
-        if file_path(root, header.owner, header.kind, header.name) != path:
-            return [Finding(path, "wrong_place", f"it says {header.owner} {header.kind} {header.name}")]
-        layout_of(header, os.fstat(fd).st_size)
-        key = file_key(header) if full and file_key is not None else None
-        if key is not None:
-            with SealedReader(fd, key) as reader:
-                for _ in reader.iter_range(0, reader.size):
-                    pass
-        elif full:
-            _read_all(fd)
-        return []
-    finally:
-        os.close(fd)
+        with contextlib.closing(objects.open(stored.name, MAX_HEADER_BYTES)) as source:
+            header = read_header(source)
+            if (header.owner, header.kind, header.name) != named:
+                detail = f"it says {header.owner} {header.kind} {header.name}"
+                return [Finding(place, "wrong_place", detail)]
+            layout_of(header, source.size)
+        if full:
+            key = file_key(header) if file_key is not None else None
+            _read_all(objects.open(stored.name), key)
+    except (VaultError, OSError) as error:
+        return [Finding(place, error.kind if isinstance(error, VaultError) else "unreadable", str(error))]
+    return []
 
 
-def _read_all(fd: int) -> None:
-    """Meet every unreadable block now rather than when a person waits."""
-    offset = 0
-    while piece := os.pread(fd, 1 << 20, offset):
-        offset += len(piece)
+def _read_all(source: Source, key: bytes | None) -> None:
+    """Meet every unreadable block now rather than when a person waits; with the key, every altered one."""
+    if key is not None:
+        with SealedReader(source, key) as reader:
+            for _ in reader.iter_range(0, reader.size):
+                pass
+        return
+    with contextlib.closing(source):
+        digest_of(source)

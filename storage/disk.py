@@ -12,10 +12,11 @@ import fcntl
 import os
 import secrets
 import stat
+import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from storage.errors import IntegrityError, NotFound, VaultFull
+from storage.errors import IntegrityError, NotFound, StoreDown, VaultFull
 
 TEMPORARY_SUFFIX = ".tmp"
 # Linux takes at most 1024 pieces in one call.
@@ -25,12 +26,14 @@ _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 @contextlib.contextmanager
 def room_errors() -> Iterator[None]:
-    """Turn the kernel's "no room" into VaultFull("disk"); other errors pass."""
+    """Turn "no room" into VaultFull("disk") and a read-only disk into StoreDown; other errors pass."""
     try:
         yield
     except OSError as error:
         if error.errno in _NO_ROOM:
             raise VaultFull("disk", str(error)) from error
+        if error.errno == errno.EROFS:
+            raise StoreDown("read_only", f"{error.filename or 'the disk'} is on a read-only disk") from error
         raise
 
 
@@ -71,6 +74,14 @@ def write_at(fd: int, pieces: Sequence[bytes | bytearray | memoryview], offset: 
             if written:
                 waiting[0] = waiting[0][written:]
     return offset
+
+
+def forget_cached(fd: int, offset: int, length: int) -> None:
+    """Have the next read of these bytes come from the disk itself, where the system can do that."""
+    page = os.sysconf("SC_PAGE_SIZE")
+    start = offset // page * page
+    with contextlib.suppress(OSError):
+        os.posix_fadvise(fd, start, -(-(offset + length) // page) * page - start, os.POSIX_FADV_DONTNEED)
 
 
 @contextlib.contextmanager
@@ -156,9 +167,11 @@ class Temporary:
     def discard(self) -> None:
         """Forget what was written. Safe to call again, and after `commit`."""
         if self._open:
-            with contextlib.suppress(FileNotFoundError):
-                self.temporary.unlink()
-            self._close()
+            try:
+                with contextlib.suppress(FileNotFoundError), room_errors():
+                    self.temporary.unlink()
+            finally:
+                self._close()
 
     def _close(self) -> None:
         self._open = False
@@ -246,17 +259,35 @@ def is_temporary(path: Path) -> bool:
 
 def leftovers(folder: Path, *, remove: bool = False) -> list[Path]:
     """Temporary files in this folder that no living process is writing; with `remove`, they go."""
-    found = []
-    for path in sorted(folder.glob(f".*{TEMPORARY_SUFFIX}")):
-        with contextlib.suppress(FileNotFoundError):
-            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-            try:
-                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                found.append(path)
-                if remove:
+    return [path for path in sorted(folder.glob(f".*{TEMPORARY_SUFFIX}")) if is_leftover(path, remove=remove)]
+
+
+def is_leftover(path: Path, *, remove: bool = False) -> bool:
+    """Whether no living process is writing this temporary file; with `remove`, it goes."""
+    with contextlib.suppress(FileNotFoundError):
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if remove:
+                with room_errors():
                     path.unlink(missing_ok=True)
-            except BlockingIOError:
-                continue
-            finally:
-                os.close(fd)
-    return found
+            return True
+        except BlockingIOError:
+            return False
+        finally:
+            os.close(fd)
+    return False
+
+
+def scratch(folder: Path) -> int:
+    """A descriptor of a new file without a name, which is gone with its last descriptor, crash or not."""
+    ensure_folder(folder)
+    with room_errors():
+        try:
+            return os.open(folder, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            if error.errno not in (errno.EOPNOTSUPP, errno.EISDIR):  # a file system without such files
+                raise
+        fd, name = tempfile.mkstemp(dir=folder)
+        Path(name).unlink()
+        return fd

@@ -15,8 +15,7 @@ class IntegrityError(VaultError):
     """Stored bytes do not prove genuine; nothing of them was returned.
 
     kind: `header`, `version`, `size`, `last_segment`, `segment`, `wrong_place`, `replaced`, `record`, `key`,
-    `generation`.
-    `vault` (its description).
+    `generation`, `vault` (its description), `stranger` (no plain file, or behind a link).
     """
 
 
@@ -33,6 +32,14 @@ class JournalConflict(VaultError):
 
 class VaultFull(VaultError):
     """No room. kind: `limit` (this journal's own) or `disk`. Nothing was written."""
+
+
+class StoreDown(VaultError):
+    """A disk or a store that cannot serve now: nothing was changed, and later it may be well again.
+
+    kind: `unreachable`, `failing` (it answers with faults of its own), `refused` (the access key), `missing`
+    (no such bucket, or a disk that is not there), `read_only`. `detail` is one line that says what to mend.
+    """
 
 
 class NotFound(VaultError):

@@ -1,23 +1,84 @@
-"""Where sealed files lie below the vault's root."""
+"""What sealed files are called in a vault: `<first three hex of the id>/<id>.<kind>.<name>.fps`.
+
+Flat on purpose: a folder for each recording costs more than the files in it to make, list and remove
+(docs/decisions/0012). Three digits keep a folder of a vault of 100,000 recordings at some 150 names.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import re
 import uuid
 from pathlib import Path
+from typing import NamedTuple
 
+from storage import disk
 from storage.errors import IntegrityError
 from storage.segment_format import KINDS, is_name
 
 SUFFIX = ".fps"
+_OBJECT = re.compile(
+    r"([0-9a-f]{3})/(\1[0-9a-f]{5}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\.(document|track)\.([^/]+)\.fps"
+)
 
 
-def recording_folder(root: Path, recording_id: uuid.UUID) -> Path:
-    """The folder of one recording."""
-    return root / recording_id.hex[:2] / str(recording_id)
+class Place(NamedTuple):
+    """Which file an object is: whose, `track` or `document`, and its name."""
+
+    owner: uuid.UUID
+    kind: str
+    name: str
 
 
-def file_path(root: Path, recording_id: uuid.UUID, kind: str, name: str) -> Path:
-    """The path of one sealed file. Raises IntegrityError("header") for a kind or name that is not allowed."""
+def object_name(owner: uuid.UUID, kind: str, name: str) -> str:
+    """What this file is called. Raises IntegrityError("header") for a kind or name that is not allowed."""
     if kind not in KINDS or not is_name(name):
         raise IntegrityError("header", "kind or name is not allowed")
-    return recording_folder(root, recording_id) / kind / f"{name}{SUFFIX}"
+    return f"{prefix_of(owner)}{kind}.{name}{SUFFIX}"
+
+
+def prefix_of(owner: uuid.UUID) -> str:
+    """What the names of all files of a recording begin with, and of no other's."""
+    return f"{owner.hex[:3]}/{owner}."
+
+
+def parse_object_name(name: str) -> Place | None:
+    """Which file is called so; None for a name that `object_name` never gives."""
+    found = _OBJECT.fullmatch(name)
+    return Place(uuid.UUID(found[2]), found[3], found[4]) if found and is_name(found[4]) else None
+
+
+def adopt_first_layout(root: Path) -> int:
+    """Rename the files of `<two hex>/<id>/<kind>/<name>.fps`, as the first vaults had them; returns how many.
+
+    Each rename is whole, so after a crash the next start goes on. What is no sealed file stays for a check to
+    name. Nothing else may write below `root` meanwhile.
+    """
+    count = 0
+    with contextlib.suppress(FileNotFoundError):
+        for bucket in sorted(path for path in root.iterdir() if re.fullmatch("[0-9a-f]{2}", path.name)):
+            for folder in sorted(bucket.glob("*/*")):
+                count += _adopt(root, folder)
+            for emptied in (*bucket.glob("*/*"), *bucket.iterdir(), bucket):
+                with contextlib.suppress(OSError):
+                    emptied.rmdir()
+        if count:
+            disk.sync_folder(root)
+    return count
+
+
+def _adopt(root: Path, folder: Path) -> int:
+    """Those of one recording and kind."""
+    if folder.is_symlink() or folder.parent.is_symlink() or not folder.is_dir():
+        return 0
+    disk.leftovers(folder, remove=True)
+    count = 0
+    for path in sorted(folder.glob(f"[!.]*{SUFFIX}")):
+        with contextlib.suppress(ValueError, IntegrityError):
+            owner = uuid.UUID(folder.parent.name)
+            target = root / object_name(owner, folder.name, path.name.removesuffix(SUFFIX))
+            disk.ensure_folder(target.parent)
+            path.rename(target)
+            disk.sync_folder(target.parent)
+            count += 1
+    return count

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from storage import disk
 from storage.errors import IntegrityError, SegmentEmitted
+from storage.objects import FileSource, Source
 from storage.seeking import Seeking, SeekingReader
 from storage.segment_format import (
     MAX_HEADER_BYTES,
@@ -24,9 +24,10 @@ _BATCH = 16
 _ZEROS = bytes(1 << 20)
 
 
-def read_header(fd: int) -> SealedHeader:
+def read_header(file: int | Source) -> SealedHeader:
     """The header of an open sealed file."""
-    return parse_header(os.pread(fd, MAX_HEADER_BYTES, 0))
+    source = FileSource(file, owned=False) if isinstance(file, int) else file
+    return parse_header(source.read_at(MAX_HEADER_BYTES, 0))
 
 
 class SealedReader(SeekingReader):
@@ -36,20 +37,23 @@ class SealedReader(SeekingReader):
     many threads at once; `seek` and `read` keep one position and belong to one.
     """
 
-    def __init__(self, file: int | Path, key: bytes, expect: SealedHeader | None = None) -> None:
-        """`file`: a descriptor, which stays the caller's, or a path. `key`: the file key, 32 bytes.
+    def __init__(self, file: int | Path | Source, key: bytes, expect: SealedHeader | None = None) -> None:
+        """`file`: a descriptor, which stays the caller's, a path, or a source, which is the reader's now.
 
-        `expect`: the header that the file must have; another raises IntegrityError("replaced").
+        `key`: the file key, 32 bytes. `expect`: the header that the file must have; another raises
+        IntegrityError("replaced").
         """
         super().__init__()
-        self._take_file(file)
+        if isinstance(file, int):
+            file = FileSource(file, owned=False)
+        self._source = FileSource.at(file) if isinstance(file, Path) else file
         self._recent: tuple[int, bytes] = (0, b"")
         try:
-            self.header = read_header(self._fd)
+            self.header = read_header(self._source)
             if expect is not None and expect.raw != self.header.raw:
                 raise IntegrityError("replaced", "this is another copy of the file")
             self._cipher = SegmentCipher(key, self.header)
-            self._layout = layout_of(self.header, os.fstat(self._fd).st_size)
+            self._layout = layout_of(self.header, self._source.size)
             self._segments(self._layout.count - 1, self._layout.count)
             self.size = self._layout.size
         except BaseException:
@@ -72,9 +76,15 @@ class SealedReader(SeekingReader):
             yield piece[start - first * step : stop - first * step]
             start = stop
 
+    def close(self) -> None:
+        """Let go of the file."""
+        if not self.closed:
+            self._source.close()
+        super().close()
+
     def _segments(self, first: int, past: int) -> bytes:
         offset, length = self._layout.span(first, past)
-        data = memoryview(os.pread(self._fd, length, offset))
+        data = memoryview(self._source.read_at(length, offset))
         if len(data) != length:
             raise IntegrityError("size", "the file became shorter")
         step, last = self._layout.segment_bytes + TAG_BYTES, self._layout.count - 1

@@ -5,14 +5,6 @@ What is imported here is the whole of what the appliance may use; docs/vault_for
 
 from __future__ import annotations
 
-import contextlib
-import os
-import uuid
-from collections.abc import Iterator
-from pathlib import Path
-from typing import NamedTuple
-
-from storage import disk
 from storage.check import Finding, check, check_journal, check_keys, check_ledger
 from storage.errors import (
     BadOpening,
@@ -24,9 +16,11 @@ from storage.errors import (
     SegmentEmitted,
     SelfTestFailed,
     ShareError,
+    StoreDown,
     VaultError,
     VaultFull,
 )
+from storage.files import Draft, SealedFile, Tier, Vault
 from storage.generations import (
     Generation,
     Proven,
@@ -51,7 +45,7 @@ from storage.keys import (
     wrap,
 )
 from storage.keystore import KeyStore
-from storage.layout import SUFFIX, file_path, recording_folder
+from storage.layout import adopt_first_layout
 from storage.ledger import LEDGER_NAME, Ledger, ledger_exists, newest_chain
 from storage.ledger_format import (
     DAY_KEY,
@@ -65,6 +59,7 @@ from storage.ledger_format import (
     Known,
     erase_body,
 )
+from storage.objects import DiskObjects, Objects
 from storage.opening import (
     DATA,
     END,
@@ -84,8 +79,8 @@ from storage.opening import (
     verify_opening,
     wire_digest,
 )
-from storage.sealed import SealedReader, SealedWriter, read_header
-from storage.segment_format import KINDS, SealedHeader, layout_of, new_header, parse_header
+from storage.sealed import SealedReader, SealedWriter
+from storage.segment_format import SealedHeader, new_header, parse_header
 from storage.selftest import run as self_test
 from storage.shares import Collector, Share, ShareSet, require_policy
 from storage.shares import parse as parse_share
@@ -124,6 +119,7 @@ __all__ = [
     "Collector",
     "Description",
     "Destroyed",
+    "DiskObjects",
     "Draft",
     "Entry",
     "EpochState",
@@ -141,6 +137,7 @@ __all__ = [
     "Ledger",
     "LedgerError",
     "NotFound",
+    "Objects",
     "Opening",
     "Pending",
     "Proven",
@@ -159,10 +156,13 @@ __all__ = [
     "ShareError",
     "ShareSet",
     "Slot",
+    "StoreDown",
+    "Tier",
     "TokenKey",
     "Vault",
     "VaultError",
     "VaultFull",
+    "adopt_first_layout",
     "build_opening",
     "canonical_json",
     "check",
@@ -203,146 +203,3 @@ __all__ = [
     "wrap",
     "write_generation",
 ]
-
-
-class SealedFile(NamedTuple):
-    """One sealed file of a recording; `bytes` counts what is on disk."""
-
-    kind: str
-    name: str
-    bytes: int
-
-
-class Draft:
-    """A sealed file being written, under a temporary name until `commit`.
-
-    Give `fd` to the child that writes it, or use `writer` here. `path` is the name it will have.
-    """
-
-    def __init__(self, path: Path, recording_id: uuid.UUID, kind: str, name: str) -> None:
-        self.recording_id, self.kind, self.name, self.path = recording_id, kind, name, path
-        self._temporary = disk.Temporary(path)
-
-    @property
-    def fd(self) -> int:
-        """The descriptor to write to; close-on-exec, owned by the draft."""
-        return self._temporary.fd
-
-    def writer(self, header: SealedHeader | bytes, key: bytes, head_budget: int = 1 << 20) -> SealedWriter:
-        """A writer into this draft; close it before `commit`."""
-        return SealedWriter(self.fd, header, key, head_budget)
-
-    def commit(self) -> None:
-        """Make it last under its own name; until then it does not exist. The rename is the commit.
-
-        A file that is no whole sealed file of this name is discarded and raises IntegrityError.
-        """
-        try:
-            header = read_header(self.fd)
-            _require_place(header, self.recording_id, self.kind, self.name)
-            layout_of(header, os.fstat(self.fd).st_size)
-        except BaseException:
-            self.discard()
-            raise
-        self._temporary.commit()
-
-    def discard(self) -> None:
-        """Forget it. Safe to call again, and after `commit`."""
-        self._temporary.discard()
-
-    def __enter__(self) -> Draft:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.discard()
-
-
-class Vault:
-    """The sealed files, under `root`: `<first two hex>/<recording id>/<kind>/<name>.fps`."""
-
-    def __init__(self, root: Path | str) -> None:
-        self.root = Path(root)
-
-    def path(self, recording_id: uuid.UUID, kind: str, name: str) -> Path:
-        """Where this file is or would be. Raises IntegrityError("header") for a name that is not allowed."""
-        return file_path(self.root, recording_id, kind, name)
-
-    def begin(self, recording_id: uuid.UUID, kind: str, name: str) -> Draft:
-        """Start a file. What a crashed writer left in its folder is removed first."""
-        return Draft(self.path(recording_id, kind, name), recording_id, kind, name)
-
-    def tidy(self, recording_id: uuid.UUID) -> None:
-        """Remove what crashed writers left of this recording; what a living one writes stays."""
-        for kind in KINDS:
-            disk.leftovers(recording_folder(self.root, recording_id) / kind, remove=True)
-
-    def recordings(self) -> Iterator[uuid.UUID]:
-        """Every recording with a folder here, sorted; with `list`, enough to rebuild lost rows."""
-        for folder in sorted(self.root.glob("??/*")):
-            with contextlib.suppress(ValueError):
-                yield uuid.UUID(folder.name)
-
-    def list(self, recording_id: uuid.UUID) -> list[SealedFile]:
-        """The sealed files of a recording, sorted by kind and name."""
-        found = []
-        for kind in sorted(KINDS):
-            folder = recording_folder(self.root, recording_id) / kind
-            for path in sorted(folder.glob(f"[!.]*{SUFFIX}")):
-                found.append(SealedFile(kind, path.name.removesuffix(SUFFIX), path.stat().st_size))
-        return found
-
-    def header_of(self, recording_id: uuid.UUID, kind: str, name: str) -> SealedHeader:
-        """The header, from which the keyholder derives the file key. Raises NotFound, IntegrityError."""
-        with self._open(recording_id, kind, name) as fd:
-            header = read_header(fd)
-        _require_place(header, recording_id, kind, name)
-        return header
-
-    def open_sealed(
-        self, recording_id: uuid.UUID, kind: str, name: str, key: bytes, expect: SealedHeader | None = None
-    ) -> SealedReader:
-        """A reader of this file, its length proven. `expect` refuses another copy under the same name."""
-        try:
-            reader = SealedReader(self.path(recording_id, kind, name), key, expect)
-        except FileNotFoundError:
-            raise NotFound("file", f"{kind} {name}") from None
-        try:
-            _require_place(reader.header, recording_id, kind, name)
-        except BaseException:
-            reader.close()
-            raise
-        return reader
-
-    def open_fd(self, recording_id: uuid.UUID, kind: str, name: str) -> int:
-        """A descriptor to hand to a child; the caller closes it. Raises NotFound."""
-        try:
-            return os.open(self.path(recording_id, kind, name), os.O_RDONLY | os.O_CLOEXEC)
-        except FileNotFoundError:
-            raise NotFound("file", f"{kind} {name}") from None
-
-    def read_document(self, recording_id: uuid.UUID, name: str, key: bytes) -> bytes:
-        """The whole plaintext of a document."""
-        with self.open_sealed(recording_id, "document", name, key) as reader:
-            return reader.read_range(0, reader.size)
-
-    def write_document(
-        self, recording_id: uuid.UUID, name: str, header: SealedHeader | bytes, key: bytes, data: bytes
-    ) -> None:
-        """Seal a document so that it lasts. `header` and `key` serve this one write."""
-        with self.begin(recording_id, "document", name) as draft:
-            with draft.writer(header, key) as writer:
-                writer.write(data)
-            draft.commit()
-
-    @contextlib.contextmanager
-    def _open(self, recording_id: uuid.UUID, kind: str, name: str) -> Iterator[int]:
-        fd = self.open_fd(recording_id, kind, name)
-        try:
-            yield fd
-        finally:
-            os.close(fd)
-
-
-def _require_place(header: SealedHeader, recording_id: uuid.UUID, kind: str, name: str) -> None:
-    if (header.owner, header.kind, header.name) != (recording_id, kind, name):
-        raise IntegrityError("wrong_place", f"the file says it is {header.kind} {header.name}")

@@ -12,6 +12,7 @@ from appliance.config import DATABASE_ROLES, Settings
 from appliance.embedded.address import Address
 from appliance.embedded.layout import Layout
 from appliance.errors import ConfigurationError
+from storage.vault import adopt_first_layout
 
 # What a start decides itself; the administrator's file may not say otherwise.
 DECIDED = ("data", "staff_url", "intake_url", "database", "profile")
@@ -60,6 +61,7 @@ def write_settings(layout: Layout, address: Address, database_host: str, databas
         settings.spool_folder,
     ):
         folder.mkdir(mode=0o700, exist_ok=True)
+    adopt_first_layout(settings.vault_folder)  # before any process looks into it
     return settings
 
 

@@ -57,7 +57,7 @@ def require_empty(settings: Settings) -> None:
     """A new key beside old recordings would hide that the old key is lost. Raises ConfigurationError."""
     store = KeyStore(settings.keys_folder)
     records = any(store.list(kind) for kind in ("day", "department-year", "recording", "person"))
-    if records or any(settings.vault_folder.glob("??/*")):
+    if records or any(settings.vault_folder.glob("*/*")):
         raise ConfigurationError(
             what=f"{path_of(settings)} is missing although recordings exist; restore the keys"
         )

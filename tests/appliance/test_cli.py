@@ -122,13 +122,13 @@ def test_the_start_prints_commands_that_work(settings: Settings, tmp_path: Path)
 
 def test_a_damaged_vault_is_told_and_fails(settings: Settings) -> None:
     assert fupan("vault", "check").exit_code == 0
-    folder = settings.vault_folder / "ab" / "ab000000-0000-4000-8000-000000000000" / "track"
+    folder = settings.vault_folder / "ab0"
     folder.mkdir(parents=True)
-    (folder / "camera.fps").write_bytes(b"not a sealed file")
+    (folder / "ab000000-0000-4000-8000-000000000000.track.camera.fps").write_bytes(b"not a sealed file")
     done = fupan("vault", "check", "--full")
     assert done.exit_code == 1
     assert "DAMAGE" in done.output
-    assert "camera.fps" in done.output
+    assert "track.camera.fps" in done.output
 
 
 def test_models_says_when_there_is_none(settings: Settings) -> None:

@@ -156,6 +156,17 @@ class TestSettings:
 
         assert config.load(layout.settings) == settings
 
+    def test_a_vault_of_the_first_layout_is_adopted(self, folder: Path) -> None:
+        layout = Layout(folder)
+        layout.run.mkdir()
+        old = folder / "vault" / "ab" / "ab000000-0000-4000-8000-000000000000" / "track" / "camera.fps"
+        old.parent.mkdir(parents=True)
+        old.write_bytes(b"FPS1")
+        settings = site.write_settings(layout, resolve("localhost", 9000), "/run/pg", 5432)
+        files = [path for path in settings.vault_folder.rglob("*") if path.is_file()]
+        new = settings.vault_folder / "ab0" / "ab000000-0000-4000-8000-000000000000.track.camera.fps"
+        assert files == [new]
+
     def test_it_may_not_set_what_a_start_decides(self, folder: Path) -> None:
         layout = Layout(folder)
         layout.run.mkdir()

@@ -33,7 +33,7 @@ class Documents(Workload):
 
     def require(self, folder: Path, acknowledged: list[str], what: str) -> None:
         vault = Vault(folder / "vault")
-        findings = check(vault.root, full=True, file_key=self._file_key)
+        findings = check(vault, full=True, file_key=self._file_key)
         assert [finding for finding in findings if not finding.harmless] == [], what
         for name, text in self.texts.items():
             assert self._read(vault, name) in ({text} if name in acknowledged else {text, None}), what
@@ -46,7 +46,7 @@ class Documents(Workload):
         assert {
             file.name: self._read(vault, file.name) for file in vault.list(builders.RECORDING)
         } == wanted, what
-        assert list(check(vault.root, full=True, file_key=self._file_key)) == [], what
+        assert list(check(vault, full=True, file_key=self._file_key)) == [], what
 
     @staticmethod
     def _file_key(header: object) -> bytes:

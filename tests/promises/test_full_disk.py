@@ -142,7 +142,7 @@ def test_a_vault_without_room_keeps_what_it_has(tmp_path: Path, record_property:
                     del sealed[gone]
         vault.tidy(builders.RECORDING)
         assert full > 5
-        assert list(check(vault.root, full=True)) == []
+        assert list(check(vault, full=True)) == []
         assert {file.name for file in vault.list(builders.RECORDING)} == set(sealed)
         for name, (key, plain) in sealed.items():
             assert vault.read_document(builders.RECORDING, name, key) == plain

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 import uuid
 from pathlib import Path
 
@@ -10,20 +11,23 @@ import pytest
 
 from storage.check import check, check_keys
 from storage.keys import derive_file_key, new_key, wrap
+from storage.layout import object_name
 from storage.vault import (
     IntegrityError,
     KeyStore,
     NotFound,
+    Objects,
     SealedHeader,
     Vault,
+    adopt_first_layout,
     new_header,
 )
 from tests.storage.builders import RECORDING, RECORDING_KEY, VAULT
 
 
 @pytest.fixture
-def vault(tmp_path: Path) -> Vault:
-    return Vault(tmp_path / "vault")
+def vault(objects: Objects) -> Vault:
+    return Vault(objects)
 
 
 def key_of(header: SealedHeader) -> bytes:
@@ -50,19 +54,14 @@ def test_a_draft_is_nothing_until_its_commit(vault: Vault) -> None:
     assert vault.header_of(RECORDING, "track", "camera") == header
     with vault.open_sealed(RECORDING, "track", "camera", key_of(header)) as reader:
         assert reader.read() == b"media"
-    assert (
-        vault.path(RECORDING, "track", "camera")
-        == vault.root / "22" / str(RECORDING) / "track" / "camera.fps"
-    )
-    assert [path.name for path in vault.root.rglob("*") if path.is_file()] == ["camera.fps"]
-    assert vault.path(RECORDING, "track", "camera").stat().st_mode & 0o777 == 0o600
+    assert [stored.name for stored in vault.hot.list()] == [f"222/{RECORDING}.track.camera.fps"]
 
 
 def test_a_discarded_draft_leaves_nothing(vault: Vault) -> None:
     with vault.begin(RECORDING, "track", "camera") as draft:
         os.write(draft.fd, b"x")
     draft.discard()
-    assert not [path for path in vault.root.rglob("*") if path.is_file()]
+    assert list(vault.hot.list()) == []
 
 
 @pytest.mark.parametrize("wrong", ["empty", "other name", "unfinished"])
@@ -80,7 +79,7 @@ def test_what_is_no_whole_file_of_its_name_is_not_committed(vault: Vault, wrong:
         with pytest.raises(IntegrityError):
             draft.commit()
     assert vault.list(RECORDING) == []
-    assert check(vault.root) == []
+    assert check(vault) == []
 
 
 def test_documents_and_lists(vault: Vault) -> None:
@@ -96,6 +95,7 @@ def test_documents_and_lists(vault: Vault) -> None:
         ("track", "camera"),
     ]
     assert list(vault.recordings()) == [RECORDING]
+    assert list(vault.contents()) == [(RECORDING, vault.list(RECORDING))]
     assert vault.list(uuid.uuid4()) == []
     with pytest.raises(NotFound):
         vault.read_document(RECORDING, "report", RECORDING_KEY)
@@ -111,12 +111,12 @@ def test_a_name_that_is_unsafe_on_disk_is_refused(vault: Vault, name: str) -> No
         vault.begin(RECORDING, name, "camera")
 
 
-def test_a_crashed_writers_file_is_named_and_tidied_and_a_live_ones_is_not(vault: Vault) -> None:
-    live = vault.begin(RECORDING, "track", "camera")
-    folder = live.path.parent
-    crashed = folder / ".camera.fps.deadbeef.tmp"
+def test_a_crashed_writers_file_is_named_and_tidied_and_a_live_ones_is_not(tmp_path: Path) -> None:
+    vault = Vault(tmp_path)
+    live, folder = vault.begin(RECORDING, "track", "camera"), tmp_path / "222"
+    crashed = folder / f".{RECORDING}.track.camera.fps.deadbeef.tmp"
     crashed.write_bytes(b"half")
-    findings = check(vault.root)
+    findings = check(vault)
     assert [(f.path, f.kind, f.harmless) for f in findings] == [(crashed, "leftover", True)]
     vault.begin(RECORDING, "track", "screen").discard()
     assert not crashed.exists()
@@ -130,30 +130,106 @@ def test_a_crashed_writers_file_is_named_and_tidied_and_a_live_ones_is_not(vault
 def test_check_names_each_kind_of_damage(vault: Vault) -> None:
     seal(vault, bytes(200_000))
     seal(vault, b"doc", "document", "transcript.v1")
-    assert check(vault.root, full=True, file_key=key_of) == []
-    camera = vault.path(RECORDING, "track", "camera")
-    whole = camera.read_bytes()
+    assert check(vault, full=True, file_key=key_of) == []
+    camera, whole = object_name(RECORDING, "track", "camera"), raw(vault, "track", "camera")
 
     def kinds(full: bool = False) -> list[str]:
-        return [finding.kind for finding in check(vault.root, full, key_of) if not finding.harmless]
+        return [finding.kind for finding in check(vault, full, key_of) if not finding.harmless]
 
-    camera.write_bytes(whole[:70_000] + b"\0" + whole[70_001:])
+    put(vault.hot, camera, whole[:70_000] + b"\0" + whole[70_001:])
     assert (kinds(), kinds(full=True)) == ([], ["segment"])
-    camera.write_bytes(whole[:-1])
+    put(vault.hot, camera, whole[:-1])
     assert (kinds(), kinds(full=True)) == ([], ["last_segment"])
-    camera.write_bytes(whole[:50])
+    put(vault.hot, camera, whole[:50])
     assert kinds() == ["header"]
-    camera.write_bytes(b"FPS1\2" + whole[5:])
+    put(vault.hot, camera, b"FPS1\2" + whole[5:])
     assert kinds() == ["version"]
-    camera.write_bytes(whole)
-    moved = camera.with_name("screen.fps")
-    camera.rename(moved)
-    assert kinds() == ["wrong_place"]
-    moved.rename(camera)
-    (vault.root / "notes.txt").write_text("x")
-    (vault.root / "link").symlink_to(camera)
-    assert kinds() == ["stranger", "stranger"]
-    assert [f.kind for f in check(vault.root, full=True) if not f.harmless] == ["stranger", "stranger"]
+    vault.hot.remove(camera)
+    put(vault.hot, object_name(RECORDING, "track", "screen"), whole)
+    put(vault.hot, "notes.txt", b"x")
+    assert kinds() == kinds(full=True) == ["wrong_place", "stranger"]
+
+
+def test_a_link_in_the_vault_is_named_and_never_followed(tmp_path: Path) -> None:
+    """Whatever it points to: as the file, as the folder it is in, or as a folder of another vault."""
+    outside, vault = Vault(tmp_path / "outside"), Vault(tmp_path / "vault")
+    header = seal(outside, b"planted")
+    planted, place = outside.path(RECORDING, "track", "camera"), vault.path(RECORDING, "track", "camera")
+
+    def refused() -> None:
+        for read in (
+            lambda: vault.header_of(RECORDING, "track", "camera"),
+            lambda: vault.open_fd(RECORDING, "track", "camera"),
+            lambda: vault.open_sealed(RECORDING, "track", "camera", key_of(header)),
+        ):
+            with pytest.raises(IntegrityError, match="stranger"):
+                read()
+        assert vault.list(RECORDING) == list(vault.recordings()) == []
+        assert [finding.kind for finding in check(vault)] == ["stranger"]
+
+    place.parent.mkdir(parents=True)
+    place.symlink_to(planted)
+    refused()
+    seal(vault, b"ours")  # a write takes the link's place
+    assert planted.read_bytes() != place.read_bytes()
+    assert not place.is_symlink()
+    place.unlink()
+    place.parent.rmdir()
+    place.parent.symlink_to(planted.parent)
+    refused()
+    before = planted.read_bytes()
+    with pytest.raises(IntegrityError, match="stranger"):
+        seal(vault, b"ours")
+    with pytest.raises(IntegrityError, match="stranger"):
+        vault.hot.remove(object_name(RECORDING, "track", "camera"))
+    assert [path.read_bytes() for path in planted.parent.iterdir()] == [before]
+
+
+def test_what_is_no_file_is_neither_read_nor_waited_for(tmp_path: Path) -> None:
+    vault = Vault(tmp_path)
+    place = vault.path(RECORDING, "track", "camera")
+    place.parent.mkdir()
+    os.mkfifo(place)
+    with pytest.raises(IntegrityError, match="stranger"):
+        vault.header_of(RECORDING, "track", "camera")
+    assert [finding.kind for finding in check(vault)] == ["stranger"]
+
+
+def test_the_first_layout_is_adopted(tmp_path: Path) -> None:
+    """Folders for each recording and kind, as the first vaults had them."""
+    vault, other = Vault(tmp_path / "new"), uuid.uuid4()
+    seal(vault, b"media")
+    seal(vault, b"words", "document", "transcript.v1")
+    root = tmp_path / "old"
+    for owner in (RECORDING, other):
+        for kind, name in (("track", "camera"), ("document", "transcript.v1")):
+            folder = root / owner.hex[:2] / str(owner) / kind
+            folder.mkdir(parents=True)
+            (folder / f"{name}.fps").write_bytes(raw(vault, kind, name))
+    (root / RECORDING.hex[:2] / str(RECORDING) / "track" / ".camera.fps.deadbeef.tmp").write_bytes(b"half")
+    strange = root / other.hex[:2] / str(other) / "notes.txt"
+    strange.write_text("x")
+    assert adopt_first_layout(root) == 4
+    adopted = Vault(root)
+    assert list(adopted.recordings()) == sorted([RECORDING, other])
+    assert raw(adopted, "track", "camera") == raw(vault, "track", "camera")
+    assert [str(f.path) for f in check(adopted) if f.kind == "stranger"] == [str(strange)]
+    assert adopt_first_layout(root) == adopt_first_layout(tmp_path / "none") == 0
+    assert sorted(path.name for path in root.iterdir()) == sorted({"222", other.hex[:3], other.hex[:2]})
+
+
+def put(objects: Objects, name: str, data: bytes) -> None:
+    with tempfile.TemporaryFile() as file:
+        file.write(data)
+        file.flush()
+        objects.put(name, file.fileno())
+
+
+def raw(vault: Vault, kind: str, name: str) -> bytes:
+    """The bytes of a file as they are stored."""
+    fd = vault.open_fd(RECORDING, kind, name)
+    with os.fdopen(fd, "rb") as file:
+        return file.read()
 
 
 def test_check_names_damaged_keys(tmp_path: Path) -> None:
