@@ -6,7 +6,6 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,109 +17,13 @@ from hypothesis import strategies as st
 from analysis.documents import canonical
 from analysis.events import KINDS, answers, read_events
 from analysis.timeline import EpochClock, place
-from storage.check import check_journal
-from storage.errors import IntegrityError, NotFound, VaultError
-from storage.journal import Journal
-from storage.keys import unwrap
-from storage.opening import open_epoch_key, parse_opening, verify_opening
-from storage.segment_format import layout_of, parse_header
-from storage.stream import EpochReader
+from storage.errors import VaultError
 from storage.vault import Clock
-from tests.storage import builders, make_vectors
+from tests.storage.parsers import PARSERS
 from tests.support.mutants import mutants, peak_bytes
 
 pytestmark = pytest.mark.promise
-
-
 MAX_BYTES = 64 << 20
-Parse = Callable[[bytes], object]
-
-
-@dataclass(frozen=True)
-class _Parser:
-    """What reads one format: good and bad examples, and a reading whose result must be one of `genuine`."""
-
-    corpus: list[bytes]
-    read: Parse
-    genuine: set[object]
-
-
-def _vectors(name: str) -> Any:
-    return json.loads((make_vectors.FOLDER / name).read_text(encoding="utf-8"))
-
-
-def _sealed_vectors() -> list[dict[str, str]]:
-    return [*_vectors("version_1.json")["sealed"], *_vectors("suite_2.json")]
-
-
-def _header(_folder: Path) -> _Parser:
-    def read(data: bytes) -> object:
-        header = parse_header(data)
-        layout_of(header, 10_000)
-        return header.raw == data[: len(header.raw)]
-
-    return _Parser([bytes.fromhex(v["data"])[:120] for v in _sealed_vectors()], read, {True})
-
-
-def _sealed_file(folder: Path) -> _Parser:
-    vectors, path = _sealed_vectors(), folder / "sealed"
-
-    def read(data: bytes) -> object:
-        path.write_bytes(data)
-        return builders.open_whole(path)
-
-    genuine = {bytes.fromhex(v["plaintext"]) for v in vectors if "plaintext" in v}
-    return _Parser([bytes.fromhex(v["data"]) for v in vectors], read, genuine)
-
-
-def _key_record(_folder: Path) -> _Parser:
-    vectors = _vectors("key_records.json")
-    genuine = {v["key"] for v in vectors if "key" in v}
-    records = [v["record"].encode("latin-1") for v in vectors]
-    return _Parser(records, lambda data: unwrap(make_vectors.PARENT, data).hex(), genuine)
-
-
-def _opening(_folder: Path) -> _Parser:
-    vectors = _vectors("openings.json")
-    day_private = bytes.fromhex(vectors[0]["day_private"])
-
-    def read(data: bytes) -> object:
-        opening = parse_opening(data)
-        verify_opening(opening)
-        return open_epoch_key(day_private, opening).hex()
-
-    genuine = {v["epoch_key"] for v in vectors if "epoch_key" in v}
-    return _Parser([bytes.fromhex(v["opening"]) for v in vectors], read, genuine)
-
-
-def _journal(folder: Path) -> _Parser:
-    vectors, path = _vectors("journals.json"), folder / "journal"
-    epoch, opening, key = (bytes.fromhex(vectors[0][name]) for name in ("epoch", "opening", "epoch_key"))
-    plaintexts = vectors[0]["opens"]
-    path.write_bytes(bytes.fromhex(vectors[0]["journal"]))
-    payloads = {Journal(path).read(epoch, n) for n in range(5)}
-
-    def read(data: bytes) -> object:
-        path.write_bytes(data)
-        assert {finding.kind for finding in check_journal(path, full=True)} <= {"record", "torn_tail"}
-        journal = Journal(path)
-        for n in range(5):
-            with contextlib.suppress(NotFound, IntegrityError):
-                assert journal.opening(epoch) == opening
-                assert journal.read(epoch, n) in payloads
-        with EpochReader(path, epoch, key, opening) as reader:
-            return all(plaintexts[str(n)] == plaintext.hex() for n, plaintext in reader.iter_chunks())
-
-    return _Parser([bytes.fromhex(v["journal"]) for v in vectors], read, {True})
-
-
-PARSERS = {
-    "header": _header,
-    "sealed file": _sealed_file,
-    "key record": _key_record,
-    "opening": _opening,
-    "journal": _journal,
-}
 
 
 @pytest.mark.parametrize("count", [2_000, pytest.param(100_000, marks=pytest.mark.long)])
