@@ -15,7 +15,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 from appliance.config import Settings
 from appliance.selftest import require_known_answers
-from webui import assets, auth, errors, i18n
+from webui import assets, auth, errors, i18n, uploads
 
 logger = logging.getLogger("fupan.web")
 
@@ -34,6 +34,8 @@ View = TypeVar("View", bound=Callable[..., Any])
 
 
 class _App(Flask):
+    request_class = uploads.MemoryRequest
+
     def ensure_sync(self, func: View) -> View:
         """No view or hook of ours is a coroutine, so none is looked at for it at each request."""
         return func
@@ -69,7 +71,7 @@ def base_app(
     app.before_request(_number_the_request)
     headers = _standing_headers(devices, settings.staff_url.startswith("https:"))
     app.after_request(lambda response: _secure(response, headers))
-    app.before_request(_refuse_multipart)
+    app.before_request(uploads.refuse_others)
     app.before_request(_refuse_nul)
     auth.install(app)
     i18n.install(app, settings.language, cookie=language_cookie)
@@ -89,12 +91,6 @@ def _number_the_request() -> None:
     g.request_id = secrets.token_hex(6)
     g.started = time.monotonic()
     g.user = None
-
-
-def _refuse_multipart() -> None:
-    """No form of ours sends files, and parsing one would write its parts to the disk."""
-    if request.mimetype.startswith("multipart/"):
-        raise errors.MediaTypeError()
 
 
 def _refuse_nul() -> None:
