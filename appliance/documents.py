@@ -1,18 +1,54 @@
-"""Sealed documents of a recording: their names, their versions, which are the newest.
+"""Sealed documents: their names and versions, and the one way in which people keep and open them.
 
-Words never stand in the database; the `document` table only says which documents there are.
+Words never stand in the database; rows only say which documents there are. What a recording or a person is
+described by, of whatever kind, goes this way:
+
+    with transaction("staff", settings) as tx:
+        ...                                                   # the scope
+        use = allow(tx, settings, user, Action.X_KEEP, owner, [file_name("x", 1)])   # last, before COMMIT
+    use.keep(data, lambda size: [insert(...)])                # or use.read()
+
+The keyholder knows each kind by name (keyholder/document_gate.py).
 """
 
 from __future__ import annotations
 
+import logging
+import os
 import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, Insert, func, select
+from sqlalchemy.exc import IntegrityError as NotUniqueError
+from sqlalchemy.exc import SQLAlchemyError
 
+from appliance.audit import log
+from appliance.config import Settings
+from appliance.database import transaction
+from appliance.domain import Owner, OwnerKind, User
+from appliance.drafts import require_room
+from appliance.errors import ConflictError, DamagedError, FupanError, StorageFullError
+from appliance.keyholder.client import Keyholder
 from appliance.tables import document
+from storage.vault import NotFound, Vault, VaultError, VaultFull
+
+logger = logging.getLogger(__name__)
 
 TIMELINE = "timeline"
 ANALYSED = ("transcript", "signals", "peaks", "report")
+# As long as sealing ten megabytes and asking for the key may take on a busy machine.
+USE_SECONDS = 30
+ROOM_BYTES = 16 * 1024**2
+OBJECT_TYPES = {OwnerKind.RECORDING: "recording", OwnerKind.PERSON: "candidate"}
+
+
+class NoRoomError(StorageFullError):
+    """The vault's disk is full; nothing was kept."""
+
+    message = "There is no room on the server, so nothing was kept. Tell your system administrator."
 
 
 def file_name(name: str, version: int) -> str:
@@ -28,3 +64,107 @@ def newest_versions(tx: Connection, recording_id: uuid.UUID) -> dict[str, int]:
         .group_by(document.c.name)
     )
     return {row.name: row.version for row in rows}
+
+
+@dataclass(frozen=True)
+class Allowed:
+    """What one event lets its actor do with documents of one owner, for USE_SECONDS from its commit."""
+
+    settings: Settings
+    actor: log.Actor
+    action: log.Action
+    owner: Owner
+    names: Sequence[str]
+    event_id: uuid.UUID
+
+    def keep(self, data: bytes, rows: Callable[[int], Sequence[Insert]]) -> None:
+        """Seal `data` as the one document named. `rows(bytes on disk)` note it in the transaction whose
+        commit follows the file's rename; where another writer was first, nothing of this one stays.
+
+        Raises ConflictError, NoRoomError, VaultLockedError, KeyholderDownError, KeyRefusedError.
+        """
+        [name] = self.names
+        try:
+            header, key = Keyholder(self.settings).new_document_key(self.owner, self.event_id, name)
+            with Vault(self.settings.vault_folder).begin(self.owner.id, "document", name) as draft:
+                with draft.writer(header, key) as writer:
+                    writer.write(data)
+                size = os.fstat(draft.fd).st_size
+                with transaction("staff", self.settings) as tx:
+                    for row in rows(size):
+                        tx.execute(row)
+                    draft.commit()
+        except (FupanError, VaultError, SQLAlchemyError, OSError) as error:
+            raise self._failed(error) from error
+
+    def read(self) -> list[bytes]:
+        """The documents named, whole, in order.
+
+        Raises DamagedError, VaultLockedError, KeyholderDownError, KeyRefusedError.
+        """
+        vault = Vault(self.settings.vault_folder)
+        try:
+            headers = [vault.header_of(self.owner.id, "document", name) for name in self.names]
+            keys = Keyholder(self.settings).document_keys(
+                self.owner, self.event_id, [header.raw for header in headers]
+            )
+            found = []
+            for header, key in zip(headers, keys, strict=True):
+                with vault.open_sealed(self.owner.id, "document", header.name, key, expect=header) as reader:
+                    found.append(reader.read_range(0, reader.size))
+            return found
+        except (FupanError, VaultError, OSError) as error:
+            raise self._failed(error) from error
+
+    def _failed(self, error: Exception) -> FupanError:
+        """The error for the person. The use is on the log already; that nothing came of it follows there."""
+        told = _told(error)
+        logger.warning("%s: %s", self.action, error.__class__.__name__)
+        try:
+            with transaction("staff", self.settings) as tx:
+                _append(tx, self.action, self.actor, self.owner, outcome="failed", reason=told.code)
+        except (FupanError, SQLAlchemyError):
+            logger.warning("that %s failed is not on the audit log", self.action)
+        return told
+
+
+def allow(
+    tx: Connection, settings: Settings, user: User, action: log.Action, owner: Owner, names: Sequence[str]
+) -> Allowed:
+    """Put the use on the log, as the transaction's last statement; it counts once that has committed.
+
+    `action` is KIND:keep, with one name, or KIND:open. The caller has checked the person's scope.
+    """
+    actor = log.Actor.of(user)
+    until = datetime.now(UTC) + timedelta(seconds=USE_SECONDS)
+    details = log.document_use(owner, action.partition(":")[0], names, until)
+    event = _append(tx, action, actor, owner, details=details)
+    return Allowed(settings, actor, action, owner, tuple(names), event.id)
+
+
+def require_ready(settings: Settings) -> None:
+    """Ask before anything is put on the log for a document that could not be kept.
+
+    Raises VaultLockedError, KeyholderDownError, NoRoomError.
+    """
+    Keyholder(settings).require_unlocked()
+    try:
+        require_room(settings, ROOM_BYTES)
+    except VaultFull as error:
+        raise NoRoomError() from error
+
+
+def _append(
+    tx: Connection, action: log.Action, actor: log.Actor, owner: Owner, **more: Any
+) -> log.AuditEvent:
+    return log.append(tx, action, actor, OBJECT_TYPES[owner.kind], owner.id, **more)
+
+
+def _told(error: Exception) -> FupanError:
+    if isinstance(error, VaultFull | StorageFullError):
+        return NoRoomError()
+    if isinstance(error, FupanError):
+        return error
+    if isinstance(error, VaultError):
+        return DamagedError(kind="missing" if isinstance(error, NotFound) else error.kind)
+    return ConflictError() if isinstance(error, NotUniqueError) else FupanError()

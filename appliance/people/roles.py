@@ -28,6 +28,10 @@ class Permission(enum.StrEnum):
     RECORDING_REPLAY = "recording:replay"
     RECORDING_SEAL = "recording:seal"
     ANALYSIS_RUN = "analysis:run"
+    NOTE_READ = "note:read"
+    NOTE_WRITE = "note:write"
+    RESUME_READ = "resume:read"
+    RESUME_WRITE = "resume:write"
 
     HEALTH_READ = "health:read"
     ACCOUNT_MANAGE = "account:manage"
@@ -38,34 +42,33 @@ class Permission(enum.StrEnum):
 ADMINISTRATORS = frozenset({Role.SYSTEM_ADMIN, Role.SECURITY_ADMIN, Role.AUDITOR})
 
 _SIGNED_IN = frozenset({Permission.PUBLIC, Permission.SESSION_OWN, Permission.ACCOUNT_OWN})
+_REVIEWING = frozenset(
+    {Permission.RECORDING_REPLAY, Permission.NOTE_READ, Permission.NOTE_WRITE, Permission.RESUME_READ}
+)
 
 ROLE_PERMISSIONS: dict[Role, frozenset[Permission]] = {
     Role.CANDIDATE: frozenset({Permission.PUBLIC, Permission.CHECK_IN_OWN, Permission.RECORD_OWN}),
     Role.RECRUITER: _SIGNED_IN
+    | _REVIEWING
     | {
         Permission.POSITION_READ,
         Permission.POSITION_WRITE,
         Permission.CANDIDATE_READ,
         Permission.INVITATION_SEND,
         Permission.ASSIGNMENT_WRITE,
-        Permission.RECORDING_REPLAY,
         Permission.RECORDING_SEAL,
         Permission.ANALYSIS_RUN,
+        Permission.RESUME_WRITE,
     },
     Role.DEPARTMENT_HEAD: _SIGNED_IN
+    | _REVIEWING
     | {
         Permission.POSITION_READ,
         Permission.POSITION_WRITE,
         Permission.CANDIDATE_READ,
         Permission.ASSIGNMENT_WRITE,
-        Permission.RECORDING_REPLAY,
     },
-    Role.INTERVIEWER: _SIGNED_IN
-    | {
-        Permission.POSITION_READ,
-        Permission.CANDIDATE_READ,
-        Permission.RECORDING_REPLAY,
-    },
+    Role.INTERVIEWER: _SIGNED_IN | _REVIEWING | {Permission.POSITION_READ, Permission.CANDIDATE_READ},
     Role.SYSTEM_ADMIN: _SIGNED_IN | {Permission.HEALTH_READ},
     Role.SECURITY_ADMIN: _SIGNED_IN | {Permission.HEALTH_READ, Permission.ACCOUNT_MANAGE},
     Role.AUDITOR: _SIGNED_IN | {Permission.HEALTH_READ, Permission.AUDIT_READ, Permission.AUDIT_VERIFY},

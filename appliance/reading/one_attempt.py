@@ -38,6 +38,7 @@ class AttemptPage:
     """An attempt as its page shows it; `recording`, `analysis` are rows or None."""
 
     row: AttemptRow
+    candidate_id: uuid.UUID
     generation: int
     end_proven: bool
     snapshot: dict[str, Any]
@@ -54,7 +55,7 @@ def page(tx: Connection, attempt_id: uuid.UUID) -> AttemptPage:
     """Read it all."""
     head = tx.execute(rows().where(attempt.c.id == attempt_id)).one()
     more = tx.execute(
-        select(attempt.c.generation, attempt.c.end_proven, attempt.c.snapshot).where(
+        select(attempt.c.candidate_id, attempt.c.generation, attempt.c.end_proven, attempt.c.snapshot).where(
             attempt.c.id == attempt_id
         )
     ).one()
@@ -63,6 +64,7 @@ def page(tx: Connection, attempt_id: uuid.UUID) -> AttemptPage:
     checks = [body for body in bodies if isinstance(body, dict) and "refused" not in body]
     return AttemptPage(
         row=attempt_row(head),
+        candidate_id=more.candidate_id,
         generation=more.generation,
         end_proven=more.end_proven,
         snapshot=more.snapshot,

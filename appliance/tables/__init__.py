@@ -6,8 +6,8 @@ types are checked by mypy through TypedColumns. The SQL that makes the tables is
 tests/appliance/test_database.py keeps both equal.
 
 Conventions: uuid keys made by the caller, UTC timestamptz, durations in milliseconds (`_ms`), sizes in
-bytes. An attempt and its recording share one id. Transcripts, signals, quotes and peaks are never here:
-they are sealed documents in the vault, and `document` only names them.
+bytes. An attempt and its recording share one id. Transcripts, signals, quotes, peaks, notes and résumés are
+never here: they are sealed documents in the vault, and `document` and `person_document` only name them.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from appliance.tables.audit import audit_event, audit_head
 from appliance.tables.base import metadata
 from appliance.tables.intake import browser_key, consent, intake_record
 from appliance.tables.interviews import assignment, attempt, candidate, position, question
+from appliance.tables.kept import note, person_document
 from appliance.tables.mail import outgoing_mail
 from appliance.tables.people import account, department, session, sign_in_link
 from appliance.tables.recordings import analysis, document, recording, replay_view, track
@@ -34,7 +35,9 @@ __all__ = [
     "document",
     "intake_record",
     "metadata",
+    "note",
     "outgoing_mail",
+    "person_document",
     "position",
     "question",
     "recording",

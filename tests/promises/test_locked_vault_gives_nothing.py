@@ -16,11 +16,13 @@ from appliance.domain import AnalysisState, Limits, RecordingState
 from appliance.errors import VaultLockedError
 from appliance.keyholder.client import Keyholder
 from appliance.stages import analyse, replay, seal
+from appliance.stages.decide import notes
+from appliance.stages.talent import resume
 from appliance.tables import analysis, recording
 from appliance.transport import transport_of
 from appliance.upkeep import waiting
 from storage.vault import Vault
-from tests.support import factory
+from tests.support import factory, papers
 from tests.support.keyholder import unlock
 from tests.support.media import recorded
 from tests.support.site import Site
@@ -55,12 +57,18 @@ def test_every_key_is_refused_while_locked(
     ]
     for ask in keys:
         assert ask()  # the negative control
+    resume.keep(site.settings, site.recruiter, made, lambda: papers.PDF)
+    notes.write(site.settings, site.recruiter, made, "a note")
     locked.lock()
     asked: list[Callable[[], object]] = [
         *keys,
         lambda: replay.open_view(site.settings, site.recruiter, made),
         lambda: replay.open_track(site.settings, view, "camera"),
         lambda: replay.document(site.settings, view, "timeline"),
+        lambda: resume.keep(site.settings, site.recruiter, made, lambda: papers.PDF),
+        lambda: resume.opened(site.settings, site.recruiter, made, 1),
+        lambda: notes.write(site.settings, site.recruiter, made, "a note"),
+        lambda: notes.opened(site.settings, site.recruiter, made),
     ]
     for ask in asked:
         with pytest.raises(VaultLockedError):

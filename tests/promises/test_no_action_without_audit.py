@@ -27,10 +27,12 @@ from appliance.keyholder.client import Keyholder
 from appliance.people import accounts, assignments, sessions
 from appliance.people.directory import hash_password
 from appliance.stages import analyse, invite, position, replay, seal
+from appliance.stages.decide import notes
 from appliance.stages.invite import Invitee
 from appliance.stages.position import PositionForm
+from appliance.stages.talent import resume
 from appliance.tables import attempt, consent
-from tests.support import factory
+from tests.support import factory, papers
 from tests.support.desk import SAME_ORIGIN
 from webui.staff.app import create_app
 
@@ -55,6 +57,10 @@ ROUTES = {
     "candidates.analyse_again": ["analyse again"],
     "candidates.assign": ["assign"],
     "candidates.unassign": ["unassign"],
+    "resume.keep": ["keep a résumé"],
+    "resume.open_version": ["open a résumé"],
+    "notes.write": ["write a note"],
+    "notes.change": ["change a note"],
     "replay.open_view": ["open a replay"],
     "replay.close": ["close a replay"],
     "access_log.verify": ["verify the log"],
@@ -67,7 +73,7 @@ ROUTES = {
 }
 UNRECORDED = {"replay.watched": "seconds watched under a view whose opening is recorded; told when it closes"}
 # What only reads, and is recorded all the same; what only the command line does.
-BESIDE = {"export the log", "unlock the vault"}
+BESIDE = {"export the log", "unlock the vault", "read notes"}
 
 
 # What reads the log before it writes to it → where that finds none.
@@ -119,6 +125,11 @@ class Site:
             "invite": self.within(lambda tx: invite.invite(tx, me, job, [two], later)),
             "invite again": self.within(lambda tx: invite.invite_again(tx, me, invited)),
             "close a position": self.within(lambda tx: position.close(tx, me, job)),
+            "keep a résumé": lambda: resume.keep(settings, me, self.recording, lambda: papers.PDF),
+            "open a résumé": lambda: resume.opened(settings, me, self.recording, 1),
+            "write a note": lambda: notes.write(settings, me, self.recording, "one more"),
+            "change a note": lambda: notes.change(settings, me, self.recording, self.note, "other", 1),
+            "read notes": lambda: notes.opened(settings, me, self.recording),
             "open a replay": lambda: replay.open_view(settings, me, self.recording),
             "close a replay": lambda: replay.close(settings, me, self.view),
             "assign": self.within(
@@ -144,6 +155,9 @@ class Site:
         pack.mkdir(parents=True)
         (pack / "manifest.json").write_text('{"version": "test"}')
         self.view = replay.open_view(settings, self.recruiter, self.recording)
+        factory.give_recording_key(settings, self.recording, department)
+        resume.keep(settings, self.recruiter, self.recording, lambda: papers.PDF)
+        self.note = notes.write(settings, self.recruiter, self.recording, "as it was")
         with transaction("staff", settings) as tx:
             assignments.assign(tx, self.recruiter, self.recording, self.interviewers[1])
             accounts.set_disabled(tx, BY, self.away, True)

@@ -15,6 +15,7 @@ from appliance.audit.log import Action, Actor, AuditEvent
 from appliance.config import Settings
 from appliance.database import transaction
 from appliance.domain import Role, User
+from appliance.keyholder.client import Keyholder
 from appliance.tables import (
     account,
     analysis,
@@ -138,6 +139,15 @@ def worker_event(
         return log.append(
             tx, actions[purpose], Actor.unit("worker"), "recording", recording_id, details=details
         )
+
+
+def give_recording_key(settings: Settings, recording_id: uuid.UUID, department_id: uuid.UUID) -> None:
+    """The key that a sealed recording has, as its seal makes it."""
+    set_state(settings, recording_id, "sealing")
+    event = worker_event(settings, recording_id, "seal")
+    year = dt.datetime.now(dt.UTC).year
+    Keyholder(settings).create_recording_key(recording_id, department_id, year, event.id)
+    set_state(settings, recording_id, "sealed")
 
 
 def open_view(

@@ -32,6 +32,7 @@ def test_no_page_has_a_serious_finding(
     desk = Desk(settings, keyholder)
     states = desk.people_in_every_state()
     recording = desk.sealed()
+    post(desk.client(Role.RECRUITER), f"/attempts/{recording}/notes", data={"text": "她先量,再改。"})
     view = post(desk.client(Role.RECRUITER), f"/recordings/{recording}/views").location
     position = f"/positions/{desk.site.row(attempt, recording).position_id}"
     pages: dict[Role | None, list[str]] = {
@@ -47,6 +48,7 @@ def test_no_page_has_a_serious_finding(
             "/candidates?q=nobody",
             *(f"/attempts/{states[state]}" for state in ("running", "failed", "invited")),
             f"/attempts/{recording}",
+            f"/attempts/{recording}/notes",
             view,
         ],
         Role.AUDITOR: ["/audit", "/audit/events/1", f"/audit/recordings/{recording}", "/audit?action=x"],

@@ -18,15 +18,30 @@ from webui.staff import (
     desk,
     health,
     identity,
+    notes,
     own_account,
     positions,
     replay,
+    resume,
     session,
     styleguide,
     today,
 )
 
-PAGES = (session, today, positions, candidates, replay, access_log, accounts, own_account, health, styleguide)
+PAGES = (
+    session,
+    today,
+    positions,
+    candidates,
+    resume,
+    notes,
+    replay,
+    access_log,
+    accounts,
+    own_account,
+    health,
+    styleguide,
+)
 
 
 def create_app(settings: Settings | None = None) -> Flask:

@@ -10,12 +10,14 @@ from sqlalchemy import Connection
 
 from appliance.database import transaction
 from appliance.domain import AttemptState
-from appliance.errors import InvalidInputError, NotFoundError
+from appliance.errors import FupanError, InvalidInputError, NotFoundError
 from appliance.people import access, assignments
 from appliance.people.roles import Permission
 from appliance.reading import health, interviews, one_attempt
 from appliance.stages import analyse, seal
 from appliance.stages import invite as stage
+from appliance.stages.decide import notes
+from appliance.stages.talent import resume
 from webui.auth import current_user, requires
 from webui.errors import message_of
 from webui.staff import desk, history, invitations
@@ -128,11 +130,13 @@ def _change(attempt_id: uuid.UUID, done: str, act: Callable[[Connection], object
         return show(attempt_id, error)
 
 
-def show(attempt_id: uuid.UUID, error: InvalidInputError | None = None) -> Response:
+def show(attempt_id: uuid.UUID, error: FupanError | None = None) -> Response:
     """The attempt's page, after a refused form with its reason beside it."""
     with transaction("staff", desk.settings()) as tx:
         access.get_attempt_for(tx, current_user(), attempt_id)
         found = one_attempt.page(tx, attempt_id)
+        resumes = resume.versions(tx, found.candidate_id)
+        heads = notes.heads(tx, attempt_id)
         again = _orderable(tx, attempt_id)
         assigned = assignments.assigned(tx, attempt_id)
         others = [
@@ -140,9 +144,12 @@ def show(attempt_id: uuid.UUID, error: InvalidInputError | None = None) -> Respo
         ]
     return desk.page(
         "staff/attempt.html",
-        422 if error else 200,
+        error.status if error else 200,
         attempt=found,
         again=again,
+        resumes=resumes,
+        resume_bytes=resume.MAX_BYTES,
+        notes=heads,
         assigned=assigned,
         others=others,
         lines=[history.line(each) for each in found.history],

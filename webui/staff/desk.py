@@ -118,6 +118,8 @@ def flashed() -> list[tuple[str, str]]:
         "invited-again": _("A fresh link is on its way. The earlier link stops working."),
         "seal-ordered": _("Sealing is ordered again."),
         "analysis-ordered": _("The analysis is ordered again."),
+        "resume-kept": _("The résumé is kept."),
+        "note-kept": _("The note is kept."),
         "assigned": _("The interviewer may see this interview now."),
         "unassigned": _("The interviewer does not see this interview any more."),
         "account-saved": _("The account is saved."),

@@ -18,6 +18,7 @@ from appliance.errors import InvalidInputError, NotFoundError
 from appliance.people.roles import Permission
 from appliance.reading import one_attempt, viewers
 from appliance.stages import replay as stage
+from appliance.stages.talent import resume
 from webui.auth import current_user, requires
 from webui.errors import message_of
 from webui.staff import desk, ranges, replay_words
@@ -46,6 +47,7 @@ def page(view_id: uuid.UUID) -> Response:
         return _over(view_id, error)
     with transaction("staff", desk.settings()) as tx:
         found = one_attempt.page(tx, view.recording_id)
+        resumes = resume.versions(tx, found.candidate_id)
     media = sorted(
         (track for track in found.tracks if track.kind != TrackKind.EVENTS),
         key=lambda track: (track.kind != TrackKind.CAMERA, track.name),
@@ -55,6 +57,7 @@ def page(view_id: uuid.UUID) -> Response:
         view=view,
         attempt=found,
         media=media,
+        resumes=resumes,
         analysed=_has_documents(found),
         unanalysed=replay_words.without_analysis(found.row.analysis_state, found.row.reason),
         facts=json.dumps(_facts(view, found), ensure_ascii=False).replace("<", "\\u003c"),

@@ -28,6 +28,14 @@ document.body.addEventListener("htmx:beforeRequest", (event) => {
   if (document.hidden && event.detail.elt.matches("[hx-trigger^=every]")) event.preventDefault();
 });
 
+// A refusal that is a part of the page (a form with its error) is shown in its place; anything else is a toast.
+document.body.addEventListener("htmx:beforeSwap", (event) => {
+  const { xhr } = event.detail;
+  if (xhr.status < 400 || !xhr.getResponseHeader("Content-Type")?.startsWith("text/html")) return;
+  event.detail.shouldSwap = true;
+  event.detail.isError = false;
+});
+
 document.body.addEventListener("htmx:responseError", (event) => {
   let message = toasts.dataset.failed;
   try {
@@ -38,6 +46,15 @@ document.body.addEventListener("htmx:responseError", (event) => {
   toast(message, "stop");
 });
 document.body.addEventListener("htmx:sendError", () => toast(toasts.dataset.offline, "stop"));
+
+// A file that would be refused is refused before it is sent.
+for (const input of document.querySelectorAll("input[type=file][data-most]")) {
+  input.addEventListener("change", () => {
+    const over = [...input.files].some((file) => file.size > Number(input.dataset.most));
+    input.setCustomValidity(over ? input.dataset.tooLarge : "");
+    if (over) input.reportValidity();
+  });
+}
 
 // A field that submits its form when it changes, without htmx: filters work with or without scripts.
 for (const select of document.querySelectorAll("select[data-submit]")) {

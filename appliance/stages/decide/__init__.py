@@ -1,0 +1,1 @@
+"""Decide: what people make of an interview. So far their notes."""
