@@ -15,8 +15,13 @@ class IntegrityError(VaultError):
     """Stored bytes do not prove genuine; nothing of them was returned.
 
     kind: `header`, `version`, `size`, `last_segment`, `segment`, `wrong_place`, `replaced`, `record`, `key`,
-    `generation`, `vault` (its description), `stranger` (no plain file, or behind a link).
+    `generation`, `vault` (its description), `stranger` (no plain file, or behind a link). `segment` is the
+    number of the one that was read, where known.
     """
+
+    def __init__(self, kind: str, detail: str = "", segment: int | None = None) -> None:
+        self.segment = segment
+        super().__init__(kind, detail)
 
 
 class BadOpening(VaultError):

@@ -36,6 +36,9 @@ class Source(Protocol):
     def read_at(self, length: int, offset: int, /) -> bytes:
         """Bytes from `offset` on, fewer only at the end. Raises NotFound, StoreDown, OSError."""
 
+    def forget(self, length: int, offset: int, /) -> None:
+        """Have the next read of these bytes come from the medium itself, where that can be had."""
+
     def close(self) -> None:
         """Let go of it."""
 
@@ -148,6 +151,10 @@ class FileSource:
     def read_at(self, length: int, offset: int, /) -> bytes:
         """Bytes from `offset` on, fewer only at the end."""
         return os.pread(self.fd, length, offset)
+
+    def forget(self, length: int, offset: int, /) -> None:
+        """Drop what the system keeps of these bytes in memory."""
+        disk.forget_cached(self.fd, offset, length)
 
     def close(self) -> None:
         """Close the descriptor, if it is ours."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -83,8 +84,22 @@ class SealedReader(SeekingReader):
         super().close()
 
     def _segments(self, first: int, past: int) -> bytes:
+        """Plaintext of segments first … past - 1. What fails is read again, from the medium itself."""
+        try:
+            return self._read_segments(first, past)
+        except IntegrityError:
+            offset, length = self._layout.span(first, past)
+            self._source.forget(length, offset)
+            return self._read_segments(first, past)
+
+    def _read_segments(self, first: int, past: int) -> bytes:
         offset, length = self._layout.span(first, past)
-        data = memoryview(self._source.read_at(length, offset))
+        try:
+            data = memoryview(self._source.read_at(length, offset))
+        except OSError as error:
+            if error.errno != errno.EIO:
+                raise
+            raise IntegrityError("segment", "a block of the disk cannot be read", first) from error
         if len(data) != length:
             raise IntegrityError("size", "the file became shorter")
         step, last = self._layout.segment_bytes + TAG_BYTES, self._layout.count - 1
@@ -135,6 +150,11 @@ class SealedWriter(Seeking):
     def writable(self) -> bool:
         """True: this is a file to write."""
         return True
+
+    @property
+    def head(self) -> memoryview:
+        """The first bytes, at most `head_budget` in whole segments, as they stand now."""
+        return memoryview(self._head)
 
     def write(self, data: Any) -> int:  # Any: typeshed's ReadableBuffer is not importable at run time
         """Write at the position; a gap before it is filled with zeros.

@@ -173,7 +173,8 @@ class SegmentCipher:
         try:
             return self._aead.decrypt(segment_nonce(index, last), ciphertext, self._bound_to)
         except InvalidTag:
-            raise IntegrityError("last_segment" if last else "segment", f"segment {index}") from None
+            kind = "last_segment" if last else "segment"
+            raise IntegrityError(kind, f"segment {index}", index) from None
 
 
 def segment_nonce(index: int, last: bool) -> bytes:

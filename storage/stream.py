@@ -1,6 +1,7 @@
 """The face of storage for analysis: one recording's media, by descriptors and keys that arrive over a pipe.
 
-EpochReader reads what a browser recorded, SealedWriter writes a sealed track, SealedReader reads one.
+EpochReader reads what a browser recorded, SealedWriter writes a sealed track, SealedReader reads one, and
+SalvageReader what is whole of a damaged one.
 """
 
 from __future__ import annotations
@@ -19,31 +20,45 @@ from storage.errors import (
     VaultError,
     VaultFull,
 )
+from storage.head_format import TrackHead, head_name, head_start, parse_head
 from storage.journal import payload_of, read_index
 from storage.journal_format import Record
 from storage.opening import DATA, END, EVENTS_MIME, ChunkOpener, Clock, Opening, parse_opening
+from storage.readback import Digests, digests
+from storage.salvage import SalvageReader
 from storage.sealed import SealedReader, SealedWriter
 from storage.seeking import SeekingReader
 from storage.segment_format import SealedHeader, parse_header
+from storage.spans import joined, runs, touched
 
 __all__ = [
     "EVENTS_MIME",
     "BadOpening",
     "ChunkStart",
     "Clock",
+    "Digests",
     "EndRecord",
     "EpochReader",
     "Gap",
     "IntegrityError",
     "Opening",
+    "SalvageReader",
     "SealedHeader",
     "SealedReader",
     "SealedWriter",
     "SegmentEmitted",
+    "TrackHead",
     "VaultError",
     "VaultFull",
+    "digests",
+    "head_name",
+    "head_start",
+    "joined",
+    "parse_head",
     "parse_header",
     "parse_opening",
+    "runs",
+    "touched",
 ]
 
 

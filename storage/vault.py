@@ -31,6 +31,7 @@ from storage.generations import (
     restore_generation,
     write_generation,
 )
+from storage.head_format import head_name
 from storage.journal import ChunkState, EpochState, Journal
 from storage.keys import (
     Key,
@@ -173,6 +174,7 @@ __all__ = [
     "encrypt_chunk",
     "erase_body",
     "generations",
+    "head_name",
     "ledger_exists",
     "new_browser_key",
     "new_day_key",
