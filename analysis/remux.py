@@ -14,15 +14,24 @@ from fractions import Fraction
 from typing import Any
 
 import av
-from av.container import OutputContainer
+from av.container import InputContainer, OutputContainer
 from av.packet import Packet
 from av.stream import Stream
 
 from storage.stream import EpochReader, VaultError
 
-from .container import MIME, Codec, choose_format, index_bytes, media_streams, open_input, output_options
+from .container import (
+    MIME,
+    Codec,
+    choose_format,
+    codec_of,
+    index_bytes,
+    media_streams,
+    open_input,
+    output_options,
+)
 from .errors import MediaError, OutputError
-from .samples import AUDIO_JUMP_MS, EpochFacts, Walk, holes_of, limit_of, read_packets
+from .samples import AUDIO_JUMP_MS, EpochFacts, Hole, Walk, holes_of, limit_of, read_packets
 from .timeline import Timeline, can_be_placed
 
 # An Opus packet of 20 ms of silence (RFC 6716: full band, one frame of nothing).
@@ -48,6 +57,26 @@ class Epoch:
     def end_ms(self) -> float:
         """The end of its last sample on the recording clock."""
         return self.start_ms + (self.facts.length_ms if self.facts.usable else 0.0)
+
+    def choose(self, source: InputContainer) -> list[Stream]:
+        """The streams of it that are copied."""
+        return media_streams(source)
+
+    @property
+    def recorded_as(self) -> str:
+        """The MIME type that its recorder stated."""
+        return self.reader.opening.mime if self.reader is not None else ""
+
+    @property
+    def holes(self) -> list[Hole]:
+        """Where something of it is missing."""
+        return holes_of(self.reader) if self.reader is not None else []
+
+    @property
+    def limit_ms(self) -> float:
+        """The latest believable sample time."""
+        assert self.reader is not None
+        return limit_of(self.reader)
 
 
 @dataclass
@@ -124,6 +153,11 @@ class Layout:
         """Bytes that the muxer may come back to: the index and a megabyte for everything before it."""
         return self.index + (1 << 20)
 
+    @property
+    def head_bytes(self) -> int:
+        """Bytes at the start without which nothing can be played: the index and what is before it."""
+        return self.index + (1 << 16)
+
 
 def layout_of(plan: TrackPlan) -> Layout:
     """Choose the container and the room for its index. Raises MediaError("no_media")."""
@@ -166,7 +200,7 @@ class TrackWriter:
             assert epoch.reader is not None
             epoch.reader.seek(0)
             with open_input(epoch.reader) as source:
-                template = next(s for s in media_streams(source) if s.type == codec.kind)
+                template = next(s for s in epoch.choose(source) if codec_of(s) == codec)
                 stream = output.add_stream_from_template(template, opaque=True)
                 stream.time_base = template.time_base
                 self._streams[codec] = stream
@@ -176,17 +210,17 @@ class TrackWriter:
         epoch.reader.seek(0)
         shift_ms = epoch.start_ms - self.plan.start_ms - epoch.facts.origin_ms
         with open_input(epoch.reader) as source:
-            streams = media_streams(source)
-            codecs = dict(zip((s.index for s in streams), self._codecs_of(epoch, streams), strict=True))
+            streams = epoch.choose(source)
+            codecs = {s.index: codec_of(s) for s in streams}
             shifts = {s.index: round(Fraction(shift_ms) / 1000 / s.time_base) for s in streams}
             # Looked up once: a packet makes a new fraction each time it is asked for its time base.
             bases = {s.index: s.time_base for s in streams}
-            targets = {index: codec and self._streams[codec] for index, codec in codecs.items()}
-            walk = read_packets(source, streams, holes_of(epoch.reader), limit_of(epoch.reader), Walk())
+            targets = {index: self._streams.get(codec) for index, codec in codecs.items()}
+            walk = read_packets(source, streams, epoch.holes, epoch.limit_ms, Walk())
             for packet, at, length in walk:
                 index = packet.stream_index
                 codec, stream = codecs[index], targets[index]
-                if codec is None or stream is None:
+                if stream is None:
                     continue
                 self._fill_silence(codec, stream, at + shift_ms, output)
                 if shifts[index]:
@@ -196,10 +230,6 @@ class TrackWriter:
                 packet.stream = stream
                 output.mux(packet)
                 self._ends[stream.index] = at + shift_ms + length
-
-    def _codecs_of(self, epoch: Epoch, streams: list[Stream]) -> list[Codec | None]:
-        known = {facts.codec.kind: facts.codec for facts in epoch.facts.streams}
-        return [known.get(stream.type) for stream in streams]
 
     def _keep_order(self, packet: Packet, stream: Stream, base: Fraction) -> None:
         """Rounding at the join of two epochs must not let a timestamp repeat. `base`: the packet's."""
@@ -239,6 +269,7 @@ def describe(plan: TrackPlan, layout: Layout | None, written: int) -> dict[str, 
         "name": plan.name,
         "container": layout.container if layout else "",
         "mime": MIME[layout.container] if layout else "",
+        "recorded_as": sorted({epoch.recorded_as for epoch in plan.usable}),
         "codecs": [codec.name for codec in plan.codecs],
         "start_ms": round(plan.start_ms),
         "duration_ms": round(plan.end_ms - plan.start_ms),

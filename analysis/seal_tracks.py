@@ -8,14 +8,15 @@ import contextlib
 from collections.abc import Callable
 from typing import Any
 
-from storage.stream import EpochReader, SealedWriter, VaultError, parse_opening
+from storage.stream import EpochReader, VaultError, parse_opening
 
 from .documents import Output, write_document
-from .errors import OutputError, RequestError
+from .errors import RequestError
 from .events import answers, read_events
-from .remux import Epoch, TrackPlan, TrackWriter, describe, layout_of, plan_track
+from .remux import Epoch, TrackPlan, plan_track
 from .samples import LONGEST_EPOCH_MS, EpochFacts, scan
 from .timeline import EpochClock, Timeline, can_be_placed, place
+from .track_file import write_track
 
 Progress = Callable[[float, str], None]
 SCAN_SHARE = 0.4  # of the whole, seen on ten-minute recordings
@@ -103,24 +104,7 @@ def _write_all(
         done += count
         progress(SCAN_SHARE + (1 - SCAN_SHARE) * done / total, "write")
 
-    described = []
-    for entry, plan in zip(entries, plans, strict=True):
-        if not plan.usable:
-            described.append(describe(plan, None, 0))
-            continue
-        layout, output = layout_of(plan), Output.from_request(entry)
-        writer = SealedWriter(output.fd, output.header, output.key, layout.head_budget)
-        try:
-            TrackWriter(plan, layout, writer).write(advance)
-            written = writer.size
-            writer.close()
-        except (VaultError, OSError, ValueError, OverflowError) as error:
-            raise OutputError("the track could not be written", error) from error
-        finally:
-            if not writer.closed:
-                writer.abandon()
-        described.append(describe(plan, layout, written))
-    return described
+    return [write_track(plan, entry, advance) for entry, plan in zip(entries, plans, strict=True)]
 
 
 def _timeline_document(

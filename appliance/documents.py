@@ -33,11 +33,13 @@ from appliance.drafts import require_room
 from appliance.errors import ConflictError, DamagedError, FupanError, StorageFullError
 from appliance.keyholder.client import Keyholder
 from appliance.tables import document
-from storage.vault import NotFound, Vault, VaultError, VaultFull
+from storage.vault import NotFound, Vault, VaultError, VaultFull, head_name
 
 logger = logging.getLogger(__name__)
 
 TIMELINE = "timeline"
+MANIFEST = "manifest"
+HEAD_SUFFIX = head_name("")
 ANALYSED = ("transcript", "signals", "peaks", "report")
 # As long as sealing ten megabytes and asking for the key may take on a busy machine.
 USE_SECONDS = 30
@@ -54,6 +56,11 @@ class NoRoomError(StorageFullError):
 def file_name(name: str, version: int) -> str:
     """The name in the vault: a further version is a file of its own, and the earlier ones stay."""
     return name if version == 1 else f"{name}.v{version}"
+
+
+def kind_of(name: str) -> str:
+    """What kind of document one of this name is: a track's head, or what its name says."""
+    return "head" if name.endswith(HEAD_SUFFIX) else name
 
 
 def newest_versions(tx: Connection, recording_id: uuid.UUID) -> dict[str, int]:

@@ -57,6 +57,17 @@ class Drafts:
         draft, header, key = self._files[kind, name]
         return {"out_fd": draft.fd, "header": to_text(header), "out_key": to_text(key)}
 
+    def header(self, kind: str, name: str) -> bytes:
+        """The header that one output is written with."""
+        return self._files[kind, name][1]
+
+    def write(self, kind: str, name: str, data: bytes) -> int:
+        """Write one output here and give it its name; returns its size on disk."""
+        draft, header, key = self._files[kind, name]
+        with draft.writer(header, key, head_budget=0) as writer:
+            writer.write(data)
+        return self.commit(kind, name)
+
     def commit(self, kind: str, name: str) -> int:
         """Give one written file its name; returns its size on disk. Raises IntegrityError for a file that
         was not written whole."""

@@ -151,13 +151,15 @@ def active_pack_version(settings: Settings) -> str | None:
 
 @dataclass(frozen=True)
 class _Run:
-    """What one run works on; `versions` are the numbers its documents get."""
+    """What one run works on. `media`: each track's name and its file in the vault; `timeline`: the newest
+    version's file; `versions` are the numbers its documents get."""
 
     recording_id: uuid.UUID
     event_id: uuid.UUID
     pack: Path
     snapshot: dict[str, Any]
-    media: tuple[str, ...]
+    media: dict[str, str]
+    timeline: str
     versions: dict[str, int]
 
     def output(self, name: str) -> tuple[str, str]:
@@ -213,10 +215,13 @@ def _begin(settings: Settings, keyholder: Keyholder, recording_id: uuid.UUID) ->
         _set(
             tx, recording_id, state=AnalysisState.RUNNING, progress=0, stage=None, reason=None, started_at=now
         )
-        media = tx.scalars(
-            select(track.c.name).where(track.c.recording_id == recording_id).order_by(track.c.name)
+        media = tx.execute(
+            select(track.c.name, track.c.file)
+            .where(track.c.recording_id == recording_id)
+            .order_by(track.c.name)
         ).all()
         newest = documents.newest_versions(tx, recording_id)
+        timeline = documents.file_name(documents.TIMELINE, newest.get(documents.TIMELINE, 1))
         versions = {name: newest.get(name, 0) + 1 for name in documents.ANALYSED}
         event = log.append(
             tx,
@@ -226,7 +231,8 @@ def _begin(settings: Settings, keyholder: Keyholder, recording_id: uuid.UUID) ->
             recording_id,
             details=log.key_use(recording_id, PURPOSE, "worker", now + LONGEST),
         )
-    return _Run(recording_id, event.id, pack, row.snapshot, tuple(media), versions)
+    files = {each.name: each.file for each in media}
+    return _Run(recording_id, event.id, pack, row.snapshot, files, timeline, versions)
 
 
 class _Watch:
@@ -270,14 +276,15 @@ def _observe(
     work: jobs.Work, run: _Run, vault: Vault, keyholder: Keyholder, drafts: Drafts, watch: _Watch
 ) -> dict[str, Any]:
     """Hand the sealed files with their keys to the child, and take its figures."""
-    sealed = [*(("track", name) for name in run.media), ("document", documents.TIMELINE)]
-    headers = [vault.header_of(run.recording_id, kind, name).raw for kind, name in sealed]
+    names = [*run.media, documents.TIMELINE]
+    sealed = [*(("track", file) for file in run.media.values()), ("document", run.timeline)]
+    headers = [vault.header_of(run.recording_id, kind, file).raw for kind, file in sealed]
     keys = keyholder.file_keys(run.recording_id, run.event_id, PURPOSE, headers)
     with contextlib.ExitStack() as stack:
         inputs: list[dict[str, Any]] = []
         descriptors: list[int] = []
-        for (kind, name), key in zip(sealed, keys, strict=True):
-            descriptor = vault.open_fd(run.recording_id, kind, name)
+        for name, (kind, file), key in zip(names, sealed, keys, strict=True):
+            descriptor = vault.open_fd(run.recording_id, kind, file)
             stack.callback(os.close, descriptor)
             descriptors.append(descriptor)
             inputs.append({"name": name, "fd": descriptor, "key": to_text(key)})

@@ -61,11 +61,12 @@ recording = Table(
 
 
 class TrackColumns(TypedColumns):
-    """A sealed track; `start_ms` is its first sample on the recording's clock."""
+    """A sealed track. `file`: its name in the vault; `start_ms`: its start on the recording's clock."""
 
     recording_id: Named[uuid.UUID] = Column(ForeignKey("recording.id"), primary_key=True)
     name: Named[str] = Column(Text, primary_key=True)
     kind: Named[str] = Column(Text, nullable=False)
+    file: Named[str] = Column(Text, nullable=False)
     mime: Named[str] = Column(Text, nullable=False)
     container: Named[str] = Column(Text, nullable=False)
     duration_ms: Named[int] = Column(BigInteger, nullable=False)

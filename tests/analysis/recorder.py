@@ -47,23 +47,27 @@ def webm(
     container: str = "webm",
     key_every: int = 10,
     colour: int = 0,
+    bits: int = 200_000,
 ) -> bytes:
-    """A recording as MediaRecorder writes one: live, without duration and index."""
+    """A recording as MediaRecorder writes one: live, without duration and index. Above 200 kbit/s the picture
+    is noisy, so that it needs them."""
     buffer = io.BytesIO()
     options = {"live": "1"} if container == "webm" else {"movflags": "frag_keyframe+empty_moov"}
     with av.open(buffer, "w", format=container, options=options) as output:
         video = output.add_stream(codec, rate=fps)
         video.width, video.height = size
-        video.pix_fmt, video.gop_size, video.bit_rate = "yuv420p", key_every, 200_000
+        video.pix_fmt, video.gop_size, video.bit_rate = "yuv420p", key_every, bits
         video.codec_context.time_base = Fraction(1, 1000)
         if codec == "libvpx":
             video.options = {"deadline": "realtime", "cpu-used": "8"}
         audio = output.add_stream("libopus", rate=48000, layout="mono") if sound else None
-        packets = []
+        packets, noise = [], np.random.default_rng(7)
         for n in range(int(seconds * fps)):
             shade = (colour + n * 3) % 256
             picture = np.full((size[1], size[0], 3), shade, np.uint8)
             picture[: size[1] // 2, : size[0] // 2] = 255 - shade
+            if bits > 200_000:
+                picture ^= noise.integers(0, 64, picture.shape, np.uint8)
             frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
             frame.pts, frame.time_base = int(n * 1000 / fps), Fraction(1, 1000)
             packets += video.encode(frame)
@@ -165,7 +169,13 @@ class Recorder:
     def remux_request(self) -> dict[str, Any]:
         """The request for every track sealed so far."""
         tracks = [
-            {"name": name, "kind": name, "epochs": epochs, **self.output("track", name)}
+            {
+                "name": name,
+                "kind": name,
+                "epochs": epochs,
+                "head": self.output("document", f"{name}.head"),
+                **self.output("track", name),
+            }
             for name, epochs in self.entries.items()
             if name != "events"
         ]

@@ -23,6 +23,7 @@ from appliance.keyholder.client import Keyholder
 from appliance.packet import Policy
 from appliance.stages import ingest, invite, position, seal
 from appliance.tables import audit_event, session
+from storage.vault import Vault
 from tests.support import factory
 from tests.support.candidate import Candidate, Epoch, flask_call
 from tests.support.worker import run_jobs
@@ -194,6 +195,15 @@ class Site:
         recording = self.finished(chunks, analysis=analysis)
         self.run_jobs()
         return recording
+
+    def opened(self, recording: uuid.UUID, kind: str, name: str) -> bytes:
+        """The plaintext of a sealed file, opened under a view of the recruiter's."""
+        _view, event = factory.open_view(self.settings, self.recruiter, recording)
+        vault = Vault(self.settings.vault_folder)
+        header = vault.header_of(recording, kind, name)
+        [key] = self.keyholder.file_keys(recording, event.id, "replay", [header.raw])
+        with vault.open_sealed(recording, kind, name, key) as reader:
+            return reader.read()
 
     @property
     def work(self) -> jobs.Work:

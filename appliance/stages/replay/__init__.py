@@ -235,10 +235,10 @@ _keys = FileKeys()
 class TrackFile:
     """A sealed track opened for reading under a view. `size` in bytes of plaintext; close it when done."""
 
-    def __init__(self, settings: Settings, view: View, name: str, mime: str) -> None:
+    def __init__(self, settings: Settings, view: View, file: str, mime: str) -> None:
         self._settings, self._view = settings, view
         self.mime = mime
-        self._reader = _open(settings, view, "track", name)
+        self._reader = _open(settings, view, "track", file)
         self.size = self._reader.size
         self.etag = self._reader.header.digest.hex()[:32]
         self._checked_at = time.monotonic()
@@ -287,12 +287,14 @@ def open_track(settings: Settings, view: View, name: str) -> TrackFile:
     Raises NotFoundError, VaultLockedError, KeyholderDownError, KeyRefusedError, DamagedError.
     """
     with transaction("staff", settings) as tx:
-        mime = tx.scalar(
-            select(track.c.mime).where(track.c.recording_id == view.recording_id, track.c.name == name)
-        )
-    if mime is None:
+        found = tx.execute(
+            select(track.c.file, track.c.mime).where(
+                track.c.recording_id == view.recording_id, track.c.name == name
+            )
+        ).one_or_none()
+    if found is None:
         raise NotFoundError
-    return TrackFile(settings, view, name, mime)
+    return TrackFile(settings, view, found.file, found.mime)
 
 
 def track_range(settings: Settings, view: View, name: str, start: int, end: int) -> Iterator[bytes]:

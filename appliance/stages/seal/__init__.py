@@ -6,7 +6,7 @@ The order, with what a crash leaves behind at each point:
 2. the recording key exists                    made once; found again by the next run
 3. the tombstone lies at intake                what intake acknowledged before it is in the journals
 4. the child writes drafts under fresh keys    drafts are removed by the next run, their keys never used again
-5. drafts get their names                      the next run replaces them by files of its own
+5. drafts get their names, the manifest last   the next run replaces them by files of its own
 6. the rows commit, state sealed               done; from here on nothing of this runs again
 
 While the vault is locked or the disk is full the job waits and says so; that is no failure.
@@ -21,7 +21,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, func, select, update
 
-from appliance import jobs, outages, packet
+from appliance import documents, jobs, outages, packet
 from appliance.audit import log
 from appliance.child import ChildFailedError, ChildStoppedError
 from appliance.config import Settings
@@ -41,7 +41,7 @@ from appliance.stages.seal.media import (
     read_epochs,
     remux,
 )
-from appliance.stages.seal.rows import note_sealed
+from appliance.stages.seal.rows import manifest_of, note_sealed
 from appliance.tables import attempt, position, recording
 from appliance.transport import Transport, transport_of
 from storage.vault import Vault, VaultError
@@ -115,7 +115,9 @@ def _seal(work: jobs.Work, recording_id: uuid.UUID) -> None:
         if journal_states(transport.journals(recording_id, limits.bytes)) != states:
             raise ChangedError
         sizes = commit(drafts, result)
-    note_sealed(settings, row, parent, epochs, result, sizes)
+        sealed = manifest_of(row, parent, epochs, result, drafts)
+        sizes[documents.MANIFEST] = drafts.write("document", documents.MANIFEST, sealed.encode())
+    note_sealed(settings, row, epochs, sealed, sizes)
 
 
 def _to_be_sealed(settings: Settings, recording_id: uuid.UUID) -> Row[Any] | None:
@@ -127,6 +129,7 @@ def _to_be_sealed(settings: Settings, recording_id: uuid.UUID) -> Row[Any] | Non
                 recording.c.state,
                 attempt.c.created_at,
                 attempt.c.snapshot,
+                attempt.c.end_proven,
                 position.c.department_id,
             )
             .join(attempt, attempt.c.id == recording.c.id)

@@ -121,20 +121,22 @@ def _read_back(work: jobs.Work, keyholder: Keyholder, recording_id: uuid.UUID, e
     """
     vault = Vault(work.settings.vault_folder)
     with transaction("worker", work.settings) as tx:
-        names = tx.scalars(select(track.c.name).where(track.c.recording_id == recording_id)).all()
-    sealed = [*(("track", name) for name in sorted(names)), ("document", documents.TIMELINE)]
+        files = tx.scalars(select(track.c.file).where(track.c.recording_id == recording_id)).all()
+        newest = documents.newest_versions(tx, recording_id)
+    timeline = documents.file_name(documents.TIMELINE, newest.get(documents.TIMELINE, 1))
+    sealed = [*(("track", file) for file in sorted(files)), ("document", timeline)]
     headers = [vault.header_of(recording_id, kind, name).raw for kind, name in sealed]
     keys = keyholder.file_keys(recording_id, event_id, PURPOSE, headers)
     with contextlib.ExitStack() as stack:
-        files: list[dict[str, Any]] = []
+        read: list[dict[str, Any]] = []
         for (kind, name), key in zip(sealed, keys, strict=True):
             descriptor = vault.open_fd(recording_id, kind, name)
             stack.callback(os.close, descriptor)
             os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
-            files.append({"name": f"{kind}/{name}", "fd": descriptor, "key": to_text(key)})
+            read.append({"name": f"{kind}/{name}", "fd": descriptor, "key": to_text(key)})
         child.run(
-            {"mode": "verify", "files": files},
-            [each["fd"] for each in files],
+            {"mode": "verify", "files": read},
+            [each["fd"] for each in read],
             memory_bytes=work.settings.analysis_memory_bytes,
             timeout=LONGEST.total_seconds(),
             stopping=work.stopping,

@@ -14,7 +14,7 @@ from appliance.domain import TrackKind
 from appliance.drafts import Drafts, to_text
 from appliance.durable import open_plain
 from appliance.keyholder.client import Keyholder
-from storage.vault import BadOpening, EpochState, IntegrityError, Journal, NotFound, parse_opening
+from storage.vault import BadOpening, EpochState, IntegrityError, Journal, NotFound, head_name, parse_opening
 
 PURPOSE = "seal"
 MEDIA = (TrackKind.CAMERA, TrackKind.SCREEN)
@@ -80,9 +80,12 @@ def read_epochs(
 
 
 def outputs(epochs: list[Epoch]) -> list[tuple[str, str]]:
-    """The sealed files a recording becomes: a track for each kind of media that came, and the timeline."""
-    media = [("track", str(name)) for name in MEDIA if any(epoch.track == name for epoch in epochs)]
-    return [*media, ("document", documents.TIMELINE)]
+    """The sealed files a recording becomes: a track with its head for each kind of media that came, the
+    timeline, and the manifest."""
+    media = [str(name) for name in MEDIA if any(epoch.track == name for epoch in epochs)]
+    tracks = [("track", name) for name in media]
+    heads = [("document", head_name(name)) for name in media]
+    return [*tracks, *heads, ("document", documents.TIMELINE), ("document", documents.MANIFEST)]
 
 
 def remux(
@@ -113,7 +116,13 @@ def remux(
         request = {
             "mode": "remux",
             "tracks": [
-                {"name": name, "kind": name, "epochs": listed(name), **drafts.request(kind, name)}
+                {
+                    "name": name,
+                    "kind": name,
+                    "epochs": listed(name),
+                    "head": drafts.request("document", head_name(name)),
+                    **drafts.request(kind, name),
+                }
                 for kind, name in outputs(epochs)
                 if kind == "track"
             ],
@@ -131,12 +140,15 @@ def remux(
 
 
 def commit(drafts: Drafts, result: dict[str, Any]) -> dict[str, int]:
-    """Give every written file its name; name → bytes on disk. A track in which nothing was readable leaves
-    no file."""
-    sizes = {
-        described["name"]: drafts.commit("track", described["name"])
-        for described in result["tracks"]
-        if described["container"]
-    }
+    """Give every written track its name, with its head, and the timeline; document → bytes on disk.
+
+    A track in which nothing was readable leaves no file.
+    """
+    sizes = {}
+    for described in result["tracks"]:
+        if described["container"]:
+            head = head_name(described["name"])
+            drafts.commit("track", described["name"])
+            sizes[head] = drafts.commit("document", head)
     sizes[documents.TIMELINE] = drafts.commit("document", documents.TIMELINE)
     return sizes

@@ -15,83 +15,87 @@ from appliance.child import ChildFailedError
 from appliance.config import Settings
 from appliance.database import transaction
 from appliance.domain import AnalysisState, ConsentPurpose, RecordingState
+from appliance.drafts import Drafts
+from appliance.manifest import Manifest, TrackEntry
 from appliance.stages.seal.media import Epoch
 from appliance.tables import analysis, document, recording, track
 
-# What a player is told each kind of file is. The child parses strangers' media, so a word of its own must
-# never reach a browser as a content type.
-MIME_OF = {"webm": "video/webm", "mp4": "video/mp4", "matroska": "video/x-matroska"}
+
+def manifest_of(
+    row: Row[Any], parent: str, epochs: list[Epoch], result: dict[str, Any], drafts: Drafts
+) -> Manifest:
+    """What was sealed. Raises ChildFailedError for what no child of ours says."""
+    try:
+        tracks = tuple(
+            TrackEntry.described(described, described["name"], drafts.header("track", described["name"]))
+            for described in result["tracks"]
+            if described["container"]
+        )
+        duration_ms = int(result["timeline"]["duration_ms"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise ChildFailedError("protocol", str(error)) from error
+    return Manifest(
+        recording=row.id,
+        sealed_at=datetime.now(UTC),
+        end_proven=row.end_proven,
+        day_key=next((epoch.day_key_id for epoch in epochs if epoch.day_key_id), None),
+        department_year_key=parent,
+        duration_ms=duration_ms,
+        gaps=_gaps(result, epochs),
+        tracks=tracks,
+    )
 
 
 def note_sealed(
-    settings: Settings,
-    row: Row[Any],
-    parent: str,
-    epochs: list[Epoch],
-    result: dict[str, Any],
-    sizes: dict[str, int],
+    settings: Settings, row: Row[Any], epochs: list[Epoch], sealed: Manifest, sizes: dict[str, int]
 ) -> None:
     """Write everything about a sealed recording in one transaction; its audit event is the last statement.
 
-    Raises ChildFailedError for a container that there is none of.
+    `sizes`: of the documents, in bytes on disk.
     """
-    written = [described for described in result["tracks"] if described["container"]]
-    tracks = [
-        {
-            "recording_id": row.id,
-            "name": described["name"],
-            "kind": described["name"],
-            "mime": _mime_of(described["container"]),
-            "container": described["container"],
-            "duration_ms": described["duration_ms"],
-            "bytes": sizes[described["name"]],
-            "width": described["width"] or None,
-            "height": described["height"] or None,
-            "start_ms": described["start_ms"],
-        }
-        for described in written
-    ]
-    timeline_bytes = sizes[documents.TIMELINE]
     with transaction("worker", settings) as tx:
-        tx.execute(delete(track).where(track.c.recording_id == row.id))
-        if tracks:
-            tx.execute(insert(track), tracks)
-        tx.execute(delete(document).where(document.c.recording_id == row.id))
-        tx.execute(
-            insert(document).values(
-                recording_id=row.id,
-                name=documents.TIMELINE,
-                version=1,
-                kind=documents.TIMELINE,
-                bytes=timeline_bytes,
-            )
-        )
-        tx.execute(
-            update(recording)
-            .where(recording.c.id == row.id)
-            .values(
-                state=RecordingState.SEALED,
-                sealed_at=datetime.now(UTC),
-                day_key_id=next((epoch.day_key_id for epoch in epochs if epoch.day_key_id), None),
-                department_year_key=parent,
-                duration_ms=int(result["timeline"]["duration_ms"]),
-                bytes=sum(each["bytes"] for each in tracks) + timeline_bytes,
-                gaps=_gaps(result, epochs),
-                problem=None if tracks else "no_media",
-            )
-        )
-        _order_analysis(tx, row, has_media=bool(tracks))
+        put_rows(tx, sealed, sizes)
+        _order_analysis(tx, row, has_media=bool(sealed.tracks))
         problems = Counter(epoch.problem for epoch in epochs if epoch.problem)
-        details = {"tracks": len(tracks), "epochs": len(epochs), "unopened": dict(problems)}
+        details = {"tracks": len(sealed.tracks), "epochs": len(epochs), "unopened": dict(problems)}
         actor = log.Actor.unit("worker")
         log.append(tx, log.Action.SEAL_DONE, actor, "recording", row.id, details=details)
 
 
-def _mime_of(container: Any) -> str:
-    mime = MIME_OF.get(container) if isinstance(container, str) else None
-    if mime is None:
-        raise ChildFailedError("protocol", "a container that is not known")
-    return mime
+def put_rows(tx: Connection, sealed: Manifest, sizes: dict[str, int]) -> None:
+    """The rows that a manifest and the sizes of documents lead to, in place of any that are there."""
+    recording_id = sealed.recording
+    tx.execute(delete(track).where(track.c.recording_id == recording_id))
+    if sealed.tracks:
+        tx.execute(insert(track), [entry.row(recording_id) for entry in sealed.tracks])
+    tx.execute(delete(document).where(document.c.recording_id == recording_id))
+    tx.execute(
+        insert(document),
+        [
+            {
+                "recording_id": recording_id,
+                "name": name,
+                "version": 1,
+                "kind": documents.kind_of(name),
+                "bytes": size,
+            }
+            for name, size in sizes.items()
+        ],
+    )
+    tx.execute(
+        update(recording)
+        .where(recording.c.id == recording_id)
+        .values(
+            state=RecordingState.SEALED,
+            sealed_at=sealed.sealed_at,
+            day_key_id=sealed.day_key,
+            department_year_key=sealed.department_year_key,
+            duration_ms=sealed.duration_ms,
+            bytes=sum(entry.file_size for entry in sealed.tracks) + sum(sizes.values()),
+            gaps=sealed.gaps,
+            problem=None if sealed.tracks else "no_media",
+        )
+    )
 
 
 def _gaps(result: dict[str, Any], epochs: list[Epoch]) -> list[list[Any]]:
