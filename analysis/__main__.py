@@ -1,6 +1,6 @@
 """The media child: one JSON request line on stdin, JSON lines on stdout, then it is gone.
 
-    {"mode": "remux" | "analyse" | "verify" | "confinement", …}
+    {"mode": "remux" | "analyse" | "verify" | "repair" | "confinement", …}
       →  {"progress": 0…1, "stage": "…"} …  {"result": {…}}
          or {"error": {"kind": "…", "message": "…"}} and exit code 1
 
@@ -67,6 +67,10 @@ def handle(request: dict[str, Any], answers: Answers) -> dict[str, Any]:
             from .verify import verify
 
             return verify(request, answers.progress)
+        case "repair":
+            from .repair import repair_track
+
+            return repair_track(request, answers.progress)
         case "confinement":
             return {"landlock": LANDLOCK}
         case mode:

@@ -50,26 +50,27 @@ def open_input(file: IO[bytes]) -> InputContainer:
         raise MediaError("unreadable", f"not a recording that can be read ({reason})") from error
 
 
-def media_streams(container: InputContainer) -> list[Stream]:
-    """The first picture and the first sound that may be decoded. Raises MediaError.
+def media_streams(container: InputContainer, *, every: bool = False) -> list[Stream]:
+    """The first picture and the first sound that may be decoded, or every one of them. Raises MediaError.
 
     kinds: `no_media` (nothing in it), `unknown_codec`.
     """
-    found: dict[str, Stream] = {}
+    found: dict[str, list[Stream]] = {"video": [], "audio": []}
     unknown = ""
     for stream in container.streams:
-        if stream.type not in ("video", "audio") or stream.type in found:
+        if stream.type not in found or (found[stream.type] and not every):
             continue
         name = _codec_name(stream)
         if name in (VIDEO_CODECS if stream.type == "video" else AUDIO_CODECS):
-            found[stream.type] = stream
+            found[stream.type].append(stream)
         else:
             unknown = name
-    if not found:
+    chosen = found["video"] + found["audio"]
+    if not chosen:
         if unknown:
             raise MediaError("unknown_codec", f"the codec {unknown} is not one that is read here")
         raise MediaError("no_media", "there is neither picture nor sound")
-    return [found[kind] for kind in ("video", "audio") if kind in found]
+    return chosen
 
 
 def _codec_name(stream: Stream) -> str:

@@ -7,8 +7,9 @@ what is written.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import IO
 
 import av
 from av.container import InputContainer
@@ -28,6 +29,11 @@ SLACK_MS = 10_000.0
 USUAL_SPACING_MS = {"video": 40.0, "audio": 20.0}
 LONGEST_SPACING_MS = 1000.0
 MOST_NEGATIVE = -(1 << 62)
+# A packet's place is where its block begins; between that and its first byte stands less than this.
+BLOCK_HEADER_BYTES = 64
+
+See = Callable[[Packet, float, float], None]
+Choose = Callable[[InputContainer], list[Stream]]
 
 
 @dataclass
@@ -90,9 +96,11 @@ class EpochFacts:
 
 @dataclass(frozen=True)
 class Hole:
-    """A place in the plaintext where chunks are missing."""
+    """A place in the plaintext where something is missing: the bytes from `offset` up to `end` read as zeros,
+    or chunks were left out (`end` is `offset`)."""
 
     offset: int
+    end: int
     reason: str
 
 
@@ -101,7 +109,8 @@ def holes_of(reader: EpochReader) -> list[Hole]:
     holes = []
     for gap in reader.gaps:
         after = [chunk.offset for chunk in reader.chunks if chunk.n > gap.last]
-        holes.append(Hole(after[0] if after else reader.size, gap.reason))
+        offset = after[0] if after else reader.size
+        holes.append(Hole(offset, offset, gap.reason))
     return sorted(holes, key=lambda hole: hole.offset)
 
 
@@ -118,8 +127,8 @@ def read_packets(
 ) -> Iterator[tuple[Packet, float, float]]:
     """Yield (packet, time in ms, length in ms) of each sample that can be used, in the order of the file.
 
-    Dropped: samples without a time or outside the epoch, samples cut by a hole, pictures between a hole (or
-    the start) and the next key frame. Timestamps never go back within a stream. Ends, with
+    Dropped: samples without a time or outside the epoch, samples cut by a hole or in it, pictures between a
+    hole (or the start) and the next key frame. Timestamps never go back within a stream. Ends, with
     `walk.cut_short`, where libav cannot go on.
     """
     pending = list(holes)
@@ -128,6 +137,7 @@ def read_packets(
     waits_for_key = {index for index, video in is_video.items() if video}
     last_dts: dict[int, int] = {}
     reached = last_sound_end = -math.inf
+    whole_from = 0
     open_break: Break | None = None
     try:
         for packet in container.demux(streams):
@@ -138,12 +148,13 @@ def read_packets(
             if not -LATEST_FIRST_SAMPLE_MS <= at <= limit_ms:
                 continue
             length = max(0.0, min(length, limit_ms - at))
-            if pending:
-                while pending and packet.pos >= pending[0].offset:
-                    open_break = Break(reached, reached, pending.pop(0).reason)
-                    waits_for_key = {i for i, video in is_video.items() if video}
-                if pending and packet.pos < pending[0].offset < packet.pos + packet.size:
-                    continue
+            while pending and packet.pos >= pending[0].offset:
+                hole = pending.pop(0)
+                whole_from = max(whole_from, hole.end)
+                open_break = Break(reached, reached, hole.reason)
+                waits_for_key = {i for i, video in is_video.items() if video}
+            if packet.pos < whole_from or (pending and _reaches(packet, pending[0])):
+                continue
             if index in waits_for_key:
                 if not packet.is_keyframe:
                     continue
@@ -168,6 +179,12 @@ def read_packets(
         walk.cut_short = True
 
 
+def _reaches(packet: Packet, hole: Hole) -> bool:
+    """Whether bytes of a packet that begins before a hole may be lost in it."""
+    around = BLOCK_HEADER_BYTES if hole.end > hole.offset else 0
+    return packet.pos + packet.size + around > hole.offset
+
+
 def limit_of(reader: EpochReader) -> float:
     """The latest believable sample time of an epoch, in ms after its start."""
     end = reader.end_record
@@ -179,22 +196,38 @@ def limit_of(reader: EpochReader) -> float:
 
 def scan(reader: EpochReader) -> EpochFacts:
     """Look through one epoch. Never raises for what is in it: `problem` names what is wrong."""
-    facts = EpochFacts()
-    reader.seek(0)
+    facts = look_through(reader, holes_of(reader), limit_of(reader), EpochFacts())
+    _note_missing_end(reader, facts)
+    return facts
+
+
+def look_through(
+    file: IO[bytes],
+    holes: list[Hole],
+    limit_ms: float,
+    facts: EpochFacts,
+    see: See | None = None,
+    choose: Choose = media_streams,
+) -> EpochFacts:
+    """Fill in `facts` about the streams that `choose` picks of a recording. Never raises for what is in it.
+
+    `see` is shown each packet that can be used, with its time and length in ms.
+    """
+    file.seek(0)
+    walk = Walk()
     try:
-        with open_input(reader) as container:
-            streams = media_streams(container)
+        with open_input(file) as container:
+            streams = choose(container)
             found = {stream.index: _facts_of(stream) for stream in streams}
-            walk = Walk()
-            for packet, at, length in read_packets(
-                container, streams, holes_of(reader), limit_of(reader), walk
-            ):
+            for packet, at, length in read_packets(container, streams, holes, limit_ms, walk):
                 stream = found[packet.stream_index]
                 stream.first_ms = min(stream.first_ms, at)
                 if at >= stream.last_ms:
                     stream.last_ms, stream.last_length_ms = at, length
                 stream.packets += 1
                 stream.keys += packet.is_keyframe
+                if see is not None:
+                    see(packet, at, length)
     except MediaError as error:
         facts.problem = error.kind
         return facts
@@ -204,7 +237,6 @@ def scan(reader: EpochReader) -> EpochFacts:
         facts.problem = "no_media"
     elif walk.cut_short:
         facts.problem = "cut_short"
-    _note_missing_end(reader, facts)
     return facts
 
 
