@@ -196,6 +196,20 @@ def create_or_prove_equal(path: Path, data: bytes) -> None:
         sync_folder(path.parent)
 
 
+def write_once(path: Path, data: bytes) -> None:
+    """Make a file with these bytes so that it lasts. Raises FileExistsError, having changed nothing."""
+    with Temporary(path) as temporary:
+        write_at(temporary.fd, [data], 0)
+        if not temporary.commit_new():
+            raise FileExistsError(path)
+
+
+def remove(path: Path) -> None:
+    """Take a file away for good. One that is not there is fine."""
+    path.unlink(missing_ok=True)
+    sync_folder(path.parent)
+
+
 def destroy(path: Path) -> bool:
     """Overwrite a file with random bytes, fsync, remove its name, fsync the folder. False when there is none.
 

@@ -6,6 +6,7 @@ What is imported here is the whole of what the appliance may use; docs/vault_for
 from __future__ import annotations
 
 from storage.check import Finding, check, check_journal, check_keys, check_ledger
+from storage.disk import remove, replace, sync_folder, write_once
 from storage.errors import (
     BadOpening,
     Destroyed,
@@ -191,12 +192,15 @@ __all__ = [
     "parse_share",
     "prove_generation",
     "prune_generations",
+    "remove",
+    "replace",
     "require_policy",
     "restore_generation",
     "rewrap",
     "self_test",
     "sign_by_browser",
     "split_key",
+    "sync_folder",
     "unwrap",
     "vault_check",
     "verify_by_browser",
@@ -204,4 +208,5 @@ __all__ = [
     "wire_digest",
     "wrap",
     "write_generation",
+    "write_once",
 ]

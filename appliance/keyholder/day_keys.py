@@ -18,7 +18,6 @@ from pathlib import Path
 from appliance import packet
 from appliance.day_list import day_list_statement
 from appliance.errors import VaultLockedError
-from appliance.keyholder.files import write_once
 from appliance.keyholder.key_backups import KeyBackups
 from appliance.keyholder.service_keys import ServiceKeys
 from appliance.keyholder.vault_key import VaultKey
@@ -32,6 +31,7 @@ from storage.vault import (
     VaultFull,
     new_day_key,
     open_epoch_key,
+    write_once,
 )
 
 DAYS_AHEAD = 30

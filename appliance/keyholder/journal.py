@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from appliance.errors import ConfigurationError, DamagedError
-from appliance.keyholder.files import sync_folder
 from appliance.packet import canonical, to_timestamp
+from storage.vault import sync_folder
 
 START = "00" * 32
 
@@ -69,6 +69,8 @@ class Journal:
                     yield json.loads(line)
 
     def close(self) -> None:
+        """Let go of the file and its lock, also where a child that is just being started has a copy of it."""
+        fcntl.flock(self._fd, fcntl.LOCK_UN)
         os.close(self._fd)
 
     def _recover(self) -> tuple[int, str, int]:

@@ -14,7 +14,6 @@ from pathlib import Path
 from appliance.config import Settings
 from appliance.errors import ConfigurationError, DamagedError
 from appliance.keyholder import vault_file
-from appliance.keyholder.files import remove, write_once
 from appliance.keyholder.memory import SecretBytes
 from appliance.keyholder.providers.file import FileProvider, read_key
 from appliance.packet import to_timestamp
@@ -27,7 +26,9 @@ from storage.vault import (
     new_key,
     new_slot,
     new_slot_id,
+    remove,
     vault_check,
+    write_once,
 )
 
 FIRST_SUITE = 1

@@ -6,8 +6,15 @@ from pathlib import Path
 
 from appliance.config import Settings
 from appliance.errors import ConfigurationError
-from appliance.keyholder.files import replace, write_once
-from storage.vault import SUITES, Description, IntegrityError, KeyStore, parse_description
+from storage.vault import (
+    SUITES,
+    Description,
+    IntegrityError,
+    KeyStore,
+    parse_description,
+    replace,
+    write_once,
+)
 
 MAX_BYTES = 1 << 18
 

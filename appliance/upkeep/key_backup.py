@@ -10,7 +10,6 @@ from appliance.config import Settings
 from appliance.errors import KeyBackupError, KeyholderDownError
 from appliance.keyholder import vault_file
 from appliance.keyholder.client import Keyholder
-from appliance.keyholder.files import write_once
 from appliance.keyholder.journal import Journal
 from storage.vault import (
     LEDGER_NAME,
@@ -20,6 +19,7 @@ from storage.vault import (
     generations,
     prove_generation,
     restore_generation,
+    write_once,
 )
 
 logger = logging.getLogger(__name__)

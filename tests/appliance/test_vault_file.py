@@ -10,10 +10,11 @@ import pytest
 
 from appliance.config import Settings
 from appliance.errors import ConfigurationError, DamagedError
-from appliance.keyholder import files, unlock, vault_file
+from appliance.keyholder import unlock, vault_file
 from appliance.keyholder.client import Keyholder
 from appliance.packet import canonical
 from appliance.vault_errors import NoVaultError, UnlockError
+from storage import disk
 from storage.vault import new_key, vault_check
 from tests.support.keyholder import key_file, running_keyholder, vault_key
 
@@ -30,8 +31,8 @@ def old_site(settings: Settings) -> Settings:
         "created": "2026-01-01T00:00:00.000Z",
         "check": vault_check(vault_id, OLD_KEY).hex(),
     }
-    files.write_once(vault_file.path_of(settings), canonical(fields))
-    files.write_once(old_file(settings), OLD_KEY.hex().encode())
+    disk.write_once(vault_file.path_of(settings), canonical(fields))
+    disk.write_once(old_file(settings), OLD_KEY.hex().encode())
     return settings
 
 
@@ -122,9 +123,9 @@ def test_an_installed_site_starts_without_a_vault_and_says_what_to_do(settings: 
 
 def test_what_a_killed_writer_left_is_removed_by_the_next(tmp_path: Path) -> None:
     path = tmp_path / "f"
-    files.write_once(path, b"one")
-    (tmp_path / ".f.12345678").write_bytes(b"torn")
-    files.replace(path, b"two")
+    disk.write_once(path, b"one")
+    (tmp_path / ".f.12345678.tmp").write_bytes(b"torn")
+    disk.replace(path, b"two")
     assert [each.name for each in tmp_path.iterdir()] == ["f"]
     assert path.read_bytes() == b"two"
     assert path.stat().st_mode & 0o077 == 0

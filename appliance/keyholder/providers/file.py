@@ -7,10 +7,9 @@ from pathlib import Path
 
 from appliance.config import Settings
 from appliance.errors import ConfigurationError
-from appliance.keyholder.files import remove, write_once
 from appliance.keyholder.memory import SecretBytes
 from appliance.vault_errors import UnlockError
-from storage.vault import Slot, new_key
+from storage.vault import Slot, new_key, remove, write_once
 
 KEY_BYTES = 32
 DIGITS = b"0123456789abcdef0123456789ABCDEF"
