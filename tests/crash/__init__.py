@@ -7,10 +7,12 @@ a disk that can lose its power. tests/promises/test_crash_at_every_write.py is t
 from __future__ import annotations
 
 from tests.crash.documents import Documents
+from tests.crash.keys import Erasing, FirstUnlock, KeyBackup
 from tests.crash.recording import Recording
 from tests.crash.workload import Workload
 
 
 def workloads(size: int = 1) -> list[Workload]:
-    """Every workload, in both suites where it encrypts; `size` is how much each does."""
-    return [make(size, suite) for make in (Recording, Documents) for suite in (1, 2)]
+    """Every workload, in both suites where it encrypts itself; `size` is how much each does."""
+    sealed = [make(size, suite) for make in (Recording, Documents) for suite in (1, 2)]
+    return [*sealed, FirstUnlock(size), Erasing(size), KeyBackup(size)]

@@ -6,6 +6,7 @@ import abc
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from appliance.errors import FupanError
 from storage.errors import VaultError
 
 Step = tuple[str, Callable[[], object]]
@@ -16,6 +17,12 @@ class Workload(abc.ABC):
 
     calls: frozenset[str]
     """System calls that it must be seen to make, so that a tracer that sees nothing is noticed."""
+
+    slow = False
+    """Whether looking at what a crash left takes long, so that not every state is looked at every day."""
+
+    everyday = True
+    """Whether it is short enough for the everyday run."""
 
     suite = 1
     """The suite that it writes in."""
@@ -45,7 +52,7 @@ class Workload(abc.ABC):
         for line, step in self.steps(folder):
             try:
                 step()
-            except (OSError, VaultError):
+            except (OSError, VaultError, FupanError):
                 step()
             acknowledge(line)
 
