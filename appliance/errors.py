@@ -136,6 +136,21 @@ class DamagedError(FupanError):
     message = "A stored file is damaged (%(kind)s) and was not shown. The administrator has been told."
 
 
+class NewerFormatError(DamagedError):
+    """Stored bytes state a version or suite that this release does not know."""
+
+    status, code = 501, "newer_format"
+    message = (
+        "This was stored by a newer release of Fupan, which this one cannot read. Nothing was changed. "
+        "Ask your administrator to bring this site to that release."
+    )
+
+
+def damaged(kind: str) -> DamagedError:
+    """What people are told of an IntegrityError of storage of this kind."""
+    return NewerFormatError() if kind == "version" else DamagedError(kind=kind)
+
+
 class ConfigurationError(FupanError):
     """A setting or the environment is wrong; raised at start-up, before anything runs."""
 

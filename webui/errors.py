@@ -106,6 +106,7 @@ def _title(status: int) -> str:
         415: _("This request could not be read"),
         416: _("No such part"),
         422: _("Please check"),
+        501: _("Stored by a newer release"),
         502: _("A file is damaged"),
         503: _("Not available at the moment"),
         507: _("No room"),

@@ -156,6 +156,8 @@ def _reasons_of_work() -> dict[str, str]:
         "KeyRefusedError": _("the key was refused"),
         "DamagedError": _("a stored file is damaged"),
         "segment": _("a stored file is damaged"),
+        "version": _("it was stored by a newer release of Fupan"),
+        "NewerFormatError": _("it was stored by a newer release of Fupan"),
         "missing": _("a stored file is missing"),
         "key": _("the key does not fit"),
         "key_refused": _("the key was refused"),

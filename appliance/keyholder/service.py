@@ -7,11 +7,11 @@ from typing import Any
 
 from appliance.config import Settings
 from appliance.errors import (
-    DamagedError,
     InvalidInputError,
     KeyRefusedError,
     LedgerRefusedError,
     StorageFullError,
+    damaged,
 )
 from appliance.keyholder.answers.desk import Desk, Operation, Peer, record
 from appliance.keyholder.answers.documents import Documents
@@ -80,7 +80,7 @@ class Service:
             raise
         except IntegrityError as error:
             logger.error("%s: %s", request.operation, error)
-            raise DamagedError(kind=error.kind) from error
+            raise damaged(error.kind) from error
         except LedgerError as error:
             logger.error("%s: %s", request.operation, error)
             raise LedgerRefusedError(what=error) from error

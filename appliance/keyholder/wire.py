@@ -20,6 +20,7 @@ from appliance.errors import (
     KeyholderDownError,
     KeyRefusedError,
     LedgerRefusedError,
+    NewerFormatError,
     StorageFullError,
     VaultLockedError,
 )
@@ -41,6 +42,7 @@ _ERRORS: dict[str, type[FupanError]] = {
         KeyRefusedError,
         KeyholderDownError,
         LedgerRefusedError,
+        NewerFormatError,
         NoVaultError,
         StorageFullError,
         UnlockError,

@@ -20,6 +20,7 @@ from appliance.errors import (
     FupanError,
     KeyholderDownError,
     KeyRefusedError,
+    NewerFormatError,
     VaultLockedError,
 )
 from appliance.keyholder import unlock as unlocking
@@ -255,6 +256,17 @@ def test_new_files_get_fresh_keys_that_can_be_asked_for_again(
     assert [(header.kind, header.name) for header in headers] == names
     assert {header.owner for header in headers} == {recording}
     assert keyholder.file_keys(recording, event, "seal", [raw for raw, _ in made]) == [key for _, key in made]
+
+
+@pytest.mark.parametrize("place", [4, 5], ids=["version", "suite"])
+def test_a_file_of_a_newer_release_is_named_so(
+    settings: Settings, keyholder: Keyholder, recording: uuid.UUID, place: int
+) -> None:
+    event = with_key(settings, keyholder, recording)
+    ((header, _key),) = keyholder.new_file_keys(recording, event, "seal", [("track", "camera")])
+    newer = header[:place] + b"\x09" + header[place + 1 :]
+    with pytest.raises(NewerFormatError):
+        keyholder.file_keys(recording, event, "seal", [newer])
 
 
 def test_the_hierarchy_on_disk_is_vault_department_year_recording(

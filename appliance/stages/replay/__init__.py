@@ -20,7 +20,14 @@ from appliance.audit import log
 from appliance.config import Settings
 from appliance.database import transaction
 from appliance.domain import RecordingState, Role, User
-from appliance.errors import ConflictError, DamagedError, GoneError, NotFoundError, VaultLockedError
+from appliance.errors import (
+    ConflictError,
+    DamagedError,
+    GoneError,
+    NotFoundError,
+    VaultLockedError,
+    damaged,
+)
 from appliance.keyholder.client import Keyholder
 from appliance.people import access
 from appliance.stages.replay.keys import FileKeys
@@ -323,4 +330,4 @@ def _open(settings: Settings, view: View, kind: str, name: str) -> SealedReader:
     except NotFound as error:
         raise DamagedError(kind="missing") from error
     except IntegrityError as error:
-        raise DamagedError(kind=error.kind) from error
+        raise damaged(error.kind) from error

@@ -19,6 +19,7 @@ from appliance.errors import (
     InvalidInputError,
     KeyholderDownError,
     KeyRefusedError,
+    NewerFormatError,
     NotFoundError,
     VaultLockedError,
 )
@@ -278,6 +279,16 @@ def test_a_damaged_file_is_named_and_not_served(site: Site, view: replay.View) -
         file.read(0, file.size)
     path.unlink()
     with pytest.raises(DamagedError):
+        replay.open_track(site.settings, view, "camera")
+
+
+@pytest.mark.parametrize("place", [4, 5], ids=["version", "suite"])
+def test_what_a_newer_release_stored_is_said_to_be_so(site: Site, view: replay.View, place: int) -> None:
+    path = Vault(site.settings.vault_folder).path(view.recording_id, "track", "camera")
+    data = bytearray(path.read_bytes())
+    data[place] = 9
+    path.write_bytes(data)
+    with pytest.raises(NewerFormatError, match="a newer release of Fupan"):
         replay.open_track(site.settings, view, "camera")
 
 

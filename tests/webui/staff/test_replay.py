@@ -152,6 +152,19 @@ def test_a_damaged_track_is_not_shown(desk: Desk) -> None:
     assert (answer.status_code, answer.json["code"]) == (502, "damaged")
 
 
+def test_a_document_of_a_newer_release_is_said_to_be_so(desk: Desk) -> None:
+    recording = desk.sealed(4)
+    browser = desk.client(Role.RECRUITER)
+    view = opened(desk, browser, recording)
+    path = Vault(desk.settings.vault_folder).path(recording, "document", "transcript")
+    data = bytearray(path.read_bytes())
+    data[4] += 1
+    path.write_bytes(data)
+    answer = browser.get(f"{view}/documents/transcript.json", headers={"Accept": "application/json"})
+    assert (answer.status_code, answer.json["code"]) == (501, "newer_format")
+    assert "bring this site to that release" in answer.json["message"]
+
+
 def test_before_it_is_sealed_there_is_no_view(desk: Desk) -> None:
     made = desk.people_in_every_state()["sealing"]
     answer = post(desk.client(Role.RECRUITER), f"/recordings/{made}/views")
