@@ -115,6 +115,16 @@ class DatabaseDownError(FupanError):
     message = "The database is not answering. Recordings are still being saved; this page returns by itself."
 
 
+class DatabaseDoubtfulError(FupanError):
+    """What the keyholder knows by itself is not in the database, so nothing is destroyed by its word."""
+
+    status, code = 503, "database_doubtful"
+    message = (
+        "The database is not the one that belongs to this vault, or an older one (%(what)s). No key was "
+        "destroyed. Restore its newest backup, or ask your administrator to compare the two."
+    )
+
+
 class AuditUnavailableError(FupanError):
     """The access could not be recorded, so it did not happen."""
 

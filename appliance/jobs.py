@@ -45,6 +45,7 @@ TASK_MODULES = (
     "appliance.stages.seal.journals",
     "appliance.stages.analyse",
     "appliance.stages.replay",
+    "appliance.upkeep.alarms",
     "appliance.upkeep.day_keys",
     "appliance.upkeep.key_backup",
     "appliance.upkeep.waiting",
@@ -81,7 +82,10 @@ KINDS = {
     "backup_keys": Kind("pull", once=True),
     "take_up_waiting": Kind("pull", once=True),
     "send_invitation": Kind("mail"),
+    "watch_vault": Kind("pull", once=True),
+    "compare_journal": Kind("upkeep", once=True),
     "clear_journals": Kind("upkeep", once=True),
+    "destroy_day_keys": Kind("upkeep", once=True),
     "seal": Kind("seal"),
     "analyse": Kind("analysis"),
 }

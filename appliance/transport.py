@@ -43,6 +43,9 @@ class Transport(Protocol):
     def list_recordings(self, changed_since: float = 0.0) -> list[uuid.UUID]:
         """Recordings with a record that is newer than `changed_since` (seconds since 1970)."""
 
+    def invited(self, recording: uuid.UUID) -> bool:
+        """Whether a packet that we signed lies there for a recording, as far as intake is to be believed."""
+
     def read_records(self, recording: uuid.UUID, after: int = 0) -> list[IntakeRecord]:
         """Records with seq > after, in order. Raises StrangeFileError."""
 
@@ -82,6 +85,9 @@ class FolderTransport:
 
     def list_recordings(self, changed_since: float = 0.0) -> list[uuid.UUID]:
         return self._folder.recordings(changed_since)
+
+    def invited(self, recording: uuid.UUID) -> bool:
+        return bool(self._folder.packets(recording))
 
     def read_records(self, recording: uuid.UUID, after: int = 0) -> list[IntakeRecord]:
         return self._folder.records(recording, after)

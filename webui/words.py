@@ -163,6 +163,11 @@ def _reasons_of_work() -> dict[str, str]:
         "key_refused": _("the key was refused"),
         "damaged": _("a stored file is damaged"),
         "configuration": _("a setting is wrong"),
+        "database_doubtful": _("the database does not fit the vault"),
+        "day_keys_kept": _("the database does not fit the vault"),
+        "day_keys_end": _("the day keys come to an end"),
+        "events_missing": _("uses of keys are not on the log"),
+        "intake_knows_more": _("the database does not know interviews that were recorded"),
     }
 
 
@@ -245,6 +250,7 @@ def actions_undone() -> dict[str, str]:
     return {
         "vault:lock": _("locking the vault failed"),
         "vault:unlock": _("unlocking the vault failed"),
+        "keys:destroy-day": _("day keys were not destroyed"),
         "seal:check": _("sealed files could not be read back"),
         "session:sign-in": _("sign-in refused"),
         "account:change": _("account not changed"),
@@ -287,6 +293,8 @@ def actions() -> dict[str, str]:
         "resume:open": _("opened a résumé"),
         "vault:lock": _("locked the vault"),
         "vault:unlock": _("unlocked the vault"),
+        "vault:alarm": _("alarm about the vault"),
+        "keys:destroy-day": _("destroyed day keys"),
         "session:issue-link": _("sign-in link issued"),
         "session:sign-in": _("signed in"),
         "session:sign-out": _("signed out"),

@@ -67,6 +67,8 @@ class Action(enum.StrEnum):
     RESUME_OPEN = "resume:open"
     VAULT_LOCK = "vault:lock"
     VAULT_UNLOCK = "vault:unlock"
+    VAULT_ALARM = "vault:alarm"
+    KEYS_DESTROY = "keys:destroy-day"
     SESSION_LINK = "session:issue-link"
     SESSION_SIGN_IN = "session:sign-in"
     SESSION_SIGN_OUT = "session:sign-out"

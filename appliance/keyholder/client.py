@@ -6,6 +6,7 @@ DatabaseDownError: the keyholder cannot read the event; DamagedError: a key reco
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import socket
 import uuid
@@ -18,7 +19,7 @@ from appliance.domain import Owner
 from appliance.errors import KeyholderDownError, VaultLockedError
 from appliance.keyholder.key_backups import BackupState, Made
 from appliance.keyholder.wire import MAX_LINE_BYTES, raise_error, to_bytes, to_text
-from appliance.packet import DayKey
+from appliance.packet import DayKey, from_timestamp
 
 # Longer than the keyholder's own patience with the database, so its typed answer arrives first.
 TIMEOUT_SECONDS = 15.0
@@ -60,6 +61,16 @@ class Publics:
             if key.id == self.day_key_id:
                 return key
         raise VaultLockedError
+
+
+@dataclass(frozen=True)
+class Alarm:
+    """Something in the keyholder's journal that people must hear of; `about` says more, by its kind."""
+
+    id: uuid.UUID
+    at: dt.datetime
+    kind: str
+    about: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -181,6 +192,22 @@ class Keyholder:
     def missing_events(self) -> list[uuid.UUID]:
         """Events that keys were given for and that the audit log no longer has."""
         return [uuid.UUID(event) for event in self._ask("missing_events")]
+
+    def alarms(self) -> list[Alarm]:
+        """The newest alarms, oldest first."""
+        return [
+            Alarm(uuid.UUID(each["id"]), from_timestamp(each["at"]), each["alarm"], each["about"])
+            for each in self._ask("alarms")
+        ]
+
+    def idle_day_keys(self) -> list[str]:
+        """The day keys that nothing needs any more, oldest first. Raises DatabaseDoubtfulError as well."""
+        return [str(day) for day in self._ask("idle_day_keys")]
+
+    def destroy_day_keys(self, event_id: uuid.UUID) -> list[str]:
+        """Destroy those of the ordered day keys that are still idle, once for a committed order; returns
+        them. Raises DatabaseDoubtfulError as well."""
+        return [str(day) for day in self._ask("destroy_day_keys", event=str(event_id))]
 
     def lock(self, event_id: uuid.UUID | None = None) -> None:
         """Forget the vault key; recording goes on. `event_id` is the order's, where it could be recorded."""

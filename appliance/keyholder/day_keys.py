@@ -88,6 +88,8 @@ class DayKeys:
             return self._list[1] if keys else None
 
     def _stated(self, path: Path) -> tuple[tuple[int, int], packet.DayKey] | None:
+        if self._store.is_destroyed("day", path.stem):
+            return None
         status = path.stat()
         version = (status.st_ino, status.st_mtime_ns)
         known = self._proven.get(path)
@@ -116,6 +118,7 @@ class DayKeys:
         logged: the key before it stays in use then.
         """
         with self._guard:
+            self._withdraw_destroyed()
             waiting = list(self._unstated(today))
             if not all(self._backups.holds("day", record.id) for record in waiting):
                 self._back_up(today)
@@ -130,7 +133,7 @@ class DayKeys:
         for ahead in range(DAYS_AHEAD + 1):
             day = (today + ahead * DAY).isoformat()
             try:
-                if (self._folder / f"{day}.json").exists():
+                if (self._folder / f"{day}.json").exists() or self._store.is_destroyed("day", day):
                     continue
                 record = self._record(day)
             except IntegrityError as error:
@@ -164,7 +167,19 @@ class DayKeys:
             self._vault_key.unwrap(record)  # one that does not open must never be sealed to
         return record
 
+    def _withdraw_destroyed(self) -> None:
+        """What a crash left of a destruction, or a restore brought back."""
+        for path in self._folder.glob("[!.]*.json"):
+            if self._store.is_destroyed("day", path.stem):
+                path.unlink(missing_ok=True)
+
     # --- private halves ------------------------------------------------------------------------------------
+
+    def destroy(self, day: str) -> None:
+        """Remove a key for ever; the erase ledger names it already. Repeating it is harmless."""
+        with self._guard:
+            self._store.destroy("day", day)
+            self._withdraw_destroyed()
 
     def epoch_key(self, opening: Opening) -> bytes:
         """The key (32 bytes) in an opening. Raises NotFound for an unknown day key, BadOpening."""

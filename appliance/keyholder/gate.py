@@ -27,6 +27,8 @@ from appliance.tables import analysis, attempt, audit_event, browser_key, positi
 LONGEST_USE = dt.timedelta(hours=12)
 # An order to unlock is written the moment before it is given.
 ORDER_SECONDS = 60
+# How many events are asked for in one statement.
+AT_ONCE = 5000
 
 
 @dataclass(frozen=True)
@@ -115,10 +117,13 @@ def demand_unlock(settings: Settings, vault_id: uuid.UUID, event_id: uuid.UUID) 
 
 def missing_events(settings: Settings, wanted: Iterable[uuid.UUID]) -> list[uuid.UUID]:
     """Which of these events are no longer on the log: after a restore, uses of keys that it forgot."""
-    ids = set(wanted)
+    ids = sorted(set(wanted))
+    kept: set[uuid.UUID] = set()
     with transaction("keyholder", settings) as tx:
-        kept = set(tx.scalars(select(audit_event.c.id).where(audit_event.c.id.in_(ids))))
-    return sorted(ids - kept)
+        for start in range(0, len(ids), AT_ONCE):
+            some = ids[start : start + AT_ONCE]
+            kept.update(tx.scalars(select(audit_event.c.id).where(audit_event.c.id.in_(some))))
+    return [event_id for event_id in ids if event_id not in kept]
 
 
 def committed(tx: Connection, event_id: uuid.UUID) -> Committed:

@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import threading
+from collections import deque
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -21,10 +22,12 @@ from appliance.packet import canonical, to_timestamp
 from storage.vault import sync_folder
 
 START = "00" * 32
+ALARMS = 100
 
 
 class Journal:
-    """An append-only file, held under a lock by the one keyholder of the site.
+    """An append-only file, held under a lock by the one keyholder of the site. `alarms` are the newest of its
+    entries that people must hear of.
 
     Raises ConfigurationError when another keyholder runs and DamagedError when the chain does not hold.
     """
@@ -34,6 +37,7 @@ class Journal:
         self._guard = threading.Lock()
         self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         self.path = path
+        self.alarms: deque[dict[str, Any]] = deque(maxlen=ALARMS)
         try:
             fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             sync_folder(path.parent)
@@ -60,6 +64,7 @@ class Journal:
             self._end += len(line) + 1
             self._head = hashlib.sha256(line).hexdigest()
             self.count += 1
+            self._note(stamped)
 
     def entries(self) -> Iterator[dict[str, Any]]:
         """What has been recorded, oldest first."""
@@ -73,6 +78,10 @@ class Journal:
         fcntl.flock(self._fd, fcntl.LOCK_UN)
         os.close(self._fd)
 
+    def _note(self, entry: Mapping[str, Any]) -> None:
+        if entry.get("op") == "alarm":
+            self.alarms.append(dict(entry))
+
     def _recover(self) -> tuple[int, str, int]:
         """Walk the chain; cut off a last line without an end, which was never answered for."""
         count, head, end = 0, START, 0
@@ -81,16 +90,18 @@ class Journal:
                 if not line.endswith(b"\n"):
                     break
                 count += 1
-                if _place_of(line) != (head, count):
+                entry = _entry(line)
+                if (entry.get("prev"), entry.get("seq")) != (head, count):
                     raise DamagedError(kind=f"keyholder journal, entry {count}")
+                self._note(entry)
                 head, end = hashlib.sha256(line[:-1]).hexdigest(), end + len(line)
         os.ftruncate(self._fd, end)
         return count, head, end
 
 
-def _place_of(line: bytes) -> tuple[object, object] | None:
+def _entry(line: bytes) -> dict[str, Any]:
     try:
         entry = json.loads(line)
-        return entry["prev"], entry["seq"]
-    except (ValueError, KeyError, TypeError):
-        return None
+    except ValueError:
+        return {}
+    return entry if isinstance(entry, dict) else {}

@@ -13,6 +13,7 @@ from appliance.errors import (
     StorageFullError,
     damaged,
 )
+from appliance.keyholder.answers.days import Days
 from appliance.keyholder.answers.desk import Desk, Operation, Peer, record
 from appliance.keyholder.answers.documents import Documents
 from appliance.keyholder.answers.key_backups import BackupAnswers
@@ -25,7 +26,7 @@ from appliance.keyholder.wire import Request
 from appliance.vault_errors import NoVaultError
 from storage.vault import IntegrityError, LedgerError, VaultError, VaultFull
 
-FAMILIES = (Plain, Orders, Uses, Documents, BackupAnswers)
+FAMILIES = (Plain, Orders, Uses, Documents, BackupAnswers, Days)
 
 logger = logging.getLogger(__name__)
 

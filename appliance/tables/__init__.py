@@ -20,6 +20,7 @@ from appliance.tables.kept import note, person_document
 from appliance.tables.mail import outgoing_mail
 from appliance.tables.people import account, department, session, sign_in_link
 from appliance.tables.recordings import analysis, document, recording, replay_view, track
+from appliance.tables.upkeep import vault_alarm
 
 __all__ = [
     "account",
@@ -45,4 +46,5 @@ __all__ = [
     "session",
     "sign_in_link",
     "track",
+    "vault_alarm",
 ]

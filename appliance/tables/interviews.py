@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import (
     Boolean,
     Column,
+    FetchedValue,
     ForeignKey,
     Index,
     Integer,
@@ -73,7 +74,8 @@ candidate = Table("candidate", metadata, CandidateColumns)
 class AttemptColumns(TypedColumns):
     """A candidate's try at an interview; its id is the recording's id and stands in the link.
 
-    `snapshot` is what was put to the candidate (questions, policy, model version) when invited.
+    `snapshot` is what was put to the candidate (questions, policy, model version) when invited;
+    `latest_deadline` the latest of all deadlines it was ever given, which the database keeps by itself.
     """
 
     id: Named[uuid.UUID] = Column(Uuid, primary_key=True)
@@ -83,6 +85,7 @@ class AttemptColumns(TypedColumns):
     state: Named[str] = Column(Text, nullable=False, server_default="invited")
     generation: Named[int] = Column(Integer, nullable=False, server_default="1")
     deadline: Named[dt.datetime] = Column(Moment, nullable=False)
+    latest_deadline: Named[dt.datetime] = Column(Moment, nullable=False, server_default=FetchedValue())
     created_at: Named[dt.datetime] = Column(Moment, nullable=False, server_default=NOW)
     invited_at: Named[dt.datetime | None] = Column(Moment)
     finished_at: Named[dt.datetime | None] = Column(Moment)

@@ -54,7 +54,10 @@ def entries(settings: Settings) -> tuple[Entry, ...]:
         Entry("publish_day_keys", 300.0),
         Entry("backup_keys", 3600.0),
         Entry("take_up_waiting", 10.0),
+        Entry("watch_vault", 60.0),
+        Entry("compare_journal", 3600.0),
         Entry("clear_journals", 3600.0),
+        Entry("destroy_day_keys", 86400.0),
     )
 
 

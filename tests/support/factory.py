@@ -77,8 +77,10 @@ def make_attempt(
     department_id: uuid.UUID,
     position_id: uuid.UUID | None = None,
     state: str | None = "sealed",
+    **values: Any,
 ) -> uuid.UUID:
     """An attempt of a new candidate, with its recording in `state` (None: no recording yet)."""
+    values = {"deadline": dt.datetime.now(dt.UTC) + dt.timedelta(days=7), **values}
     position_id = position_id or make_position(settings, department_id)
     made, person = uuid.uuid4(), uuid.uuid4()
     with transaction("staff", settings) as tx:
@@ -87,14 +89,7 @@ def make_attempt(
                 id=person, name="王小明", email="ming@example.com", department_id=department_id
             )
         )
-        tx.execute(
-            insert(attempt).values(
-                id=made,
-                position_id=position_id,
-                candidate_id=person,
-                deadline=dt.datetime.now(dt.UTC) + dt.timedelta(days=7),
-            )
-        )
+        tx.execute(insert(attempt).values(id=made, position_id=position_id, candidate_id=person, **values))
         if state:
             tx.execute(insert(recording).values(id=made, state=state))
     return made

@@ -25,6 +25,7 @@ class Plain:
             "publics": self._publics,
             "sign": self._sign,
             "missing_events": self._missing_events,
+            "alarms": self._alarms,
         }
 
     def _status(self, _request: Request, _peer: Peer) -> dict[str, Any]:
@@ -53,19 +54,35 @@ class Plain:
 
     def _sign(self, request: Request, peer: Peer) -> str:
         kind, statement = request.text("kind"), request.mapping("statement")
-        if kind == "packet" and statement.get("day_key") not in self._in_use():
-            raise KeyRefusedError(reason="the packet names a day key that is not in use here")
+        if kind == "packet":
+            self._require_packet(statement)
         if kind in ("tombstone", "checkpoint"):
             head = self._custody.erasures.head
             statement = {**statement, "ledger": {"count": head.count, "head": head.head}}
         envelope = self._custody.services.sign(kind, statement)
-        self._desk.record(request.operation, peer, {"kind": kind, "recording": statement.get("recording")})
+        entry = {"kind": kind, "recording": statement.get("recording")}
+        if kind == "packet":
+            entry["day_key"] = statement["day_key"]["id"]
+        self._desk.record(request.operation, peer, entry)
         return envelope.decode()
+
+    def _require_packet(self, statement: dict[str, Any]) -> None:
+        """What is remembered of a packet decides when its day key may go. Raises KeyRefusedError."""
+        try:
+            uuid.UUID(statement.get("recording"))
+        except (ValueError, TypeError, AttributeError):
+            raise KeyRefusedError(reason="the packet names no recording") from None
+        if statement.get("day_key") not in self._in_use():
+            raise KeyRefusedError(reason="the packet names a day key that is not in use here")
 
     def _in_use(self) -> list[dict[str, str]]:
         """Today's day key, and yesterday's for a packet that was written before midnight."""
         today = _today()
         return [key.to_json() for key in self._custody.days.listed(today) if key.id <= today.isoformat()]
+
+    def _alarms(self, _request: Request, _peer: Peer) -> list[dict[str, Any]]:
+        kept = list(self._desk.journal.alarms)
+        return [{name: entry[name] for name in ("id", "at", "alarm", "about")} for entry in kept]
 
     def _missing_events(self, _request: Request, _peer: Peer) -> list[str]:
         recorded = {uuid.UUID(entry["event"]) for entry in self._desk.journal.entries() if "event" in entry}
