@@ -231,6 +231,10 @@ class Keyholder:
         found = self._ask("key_backups")
         return BackupState(found["configured"], tuple(found["days"]), tuple(found["unreadable"]))
 
+    def is_backed_up(self, kind: str, key_id: str) -> bool:
+        """Whether a key record is in a generation that was read back; true where none is configured."""
+        return bool(self._ask("is_backed_up", kind=kind, id=key_id))
+
     def expect_ledger(self, text: str) -> None:
         """Demand an erase ledger no shorter than this, from the next unlock on: `count:head` as printed, or
         the text of a signed checkpoint. Raises LedgerRefusedError, InvalidInputError."""

@@ -44,9 +44,9 @@ class Service:
     def open(self, custody: Custody) -> None:
         """Serve this vault from now on."""
         self.custody = custody
-        desk = Desk(self._settings, custody, self._journal)
+        self.desk = Desk(self._settings, custody, self._journal)
         for family in FAMILIES:
-            self._operations |= family(desk).operations()
+            self._operations |= family(self.desk).operations()
 
     @property
     def locked(self) -> bool:

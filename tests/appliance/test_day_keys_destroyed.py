@@ -57,7 +57,7 @@ class Vault:
 
     @property
     def custody(self) -> Any:
-        return self.server.service._desk.custody
+        return self.server.service.desk.custody
 
     @property
     def kept(self) -> list[str]:
@@ -287,7 +287,7 @@ def _sealed_without_a_key(vault: Vault) -> None:
 
 def _clock_set(vault: Vault) -> None:
     wall = iter([0.0, 1e9])
-    object.__setattr__(vault.server.service._desk, "clock", Clock(lambda: next(wall, 1e9), lambda: 0.0))
+    object.__setattr__(vault.server.service.desk, "clock", Clock(lambda: next(wall, 1e9), lambda: 0.0))
 
 
 DOUBTFUL: dict[str, Callable[[Vault], object]] = {

@@ -28,13 +28,13 @@ from sqlalchemy import insert, text, update
 
 from appliance.config import Settings
 from appliance.database import transaction
-from appliance.keyholder import day_keys, unlock
+from appliance.keyholder import day_keys, unlock, vault_file
 from appliance.keyholder.answers.days import Days
 from appliance.keyholder.answers.desk import Desk, Peer
 from appliance.keyholder.clock import Clock
 from appliance.keyholder.custody import Custody
 from appliance.keyholder.journal import Journal
-from appliance.keyholder.unlock import FileUnlock
+from appliance.keyholder.keyring import Keyring
 from appliance.tables import attempt, browser_key, candidate, recording
 from tests.support import factory
 
@@ -76,11 +76,11 @@ class Machine(RuleBasedStateMachine):
         here = replace(self.site, data=self.folder)
         shutil.copytree(self.site.secrets_folder, here.secrets_folder)
         unlock.create_vault(here)
-        self.journal = Journal(unlock.own_folder(here) / "journal")
+        self.journal = Journal(vault_file.own_folder(here) / "journal")
         self.custody = Custody(here, self.journal)
         self.ahead = mock.patch.object(day_keys, "DAYS_AHEAD", AHEAD)
         self.ahead.start()
-        self.provider = FileUnlock(here)
+        self.keyring = Keyring(here)
         self._unlock()
         clock = Clock(lambda: self.now.timestamp(), lambda: self.now.timestamp())
         desk = Desk(self.site, self.custody, self.journal, clock)
@@ -89,9 +89,10 @@ class Machine(RuleBasedStateMachine):
         self.bring_list()
 
     def _unlock(self) -> None:
-        key = self.provider.vault_key()
-        self.custody.erasures.settle(key)
-        self.custody.vault_key.hold(key)
+        slot = self.keyring.at_hand(self.custody.description)
+        assert slot is not None
+        with mock.patch.object(self.custody.days, "publish"):  # which would be for the real day
+            self.custody.unlock(slot, self.keyring.slot_key(slot))
 
     def teardown(self) -> None:
         try:

@@ -31,7 +31,7 @@ from storage.vault import (
     parse_record,
     unwrap,
 )
-from tests.support.keyholder import running_keyholder
+from tests.support.keyholder import running_keyholder, vault_key
 from tests.support.media import recorded
 from tests.support.site import Site
 
@@ -68,7 +68,7 @@ def test_a_seized_intake_opens_nothing_of_the_past(
         later = dt.datetime.now(dt.UTC) + DAYS * dt.timedelta(days=1)
         monkeypatch.setattr(day_gate, "now", lambda _tx: later)
         clock = Clock(later.timestamp, lambda: 0.0)
-        object.__setattr__(server.service._desk, "clock", clock)
+        object.__setattr__(server.service.desk, "clock", clock)
         today = openings[0].day_key_id
         assert today in day_keys.destroy(settings, transport_of(settings))
 
@@ -97,18 +97,18 @@ def _openings(folder: Path, made: list[uuid.UUID]) -> Iterator[Opening]:
 
 def _opened(settings: Settings, keys: Path, opening: Opening) -> int:
     """How many of all keys under the vault's key open an epoch, whatever they are for."""
-    vault_key = bytes.fromhex((settings.secrets_folder / "vault.key").read_text())
+    whole = vault_key(settings)
     secret = bytes.fromhex((settings.secrets_folder / "keyholder.key").read_text())
     secrets: dict[str, bytes] = {}
     for path in sorted(keys.rglob("*.key")):
         record = parse_record(path.read_bytes())
-        for parent in (vault_key, secret, *secrets.values()):
+        for parent in (whole, secret, *secrets.values()):
             try:
                 secrets[f"{record.kind}/{record.id}"] = unwrap(parent, record)
             except IntegrityError:
                 continue
     found = 0
-    for candidate in (vault_key, secret, *secrets.values()):
+    for candidate in (whole, secret, *secrets.values()):
         try:
             open_epoch_key(candidate, opening)
             found += 1

@@ -19,7 +19,11 @@ class BackupAnswers:
 
     def operations(self) -> dict[str, Operation]:
         """Name → what answers it."""
-        return {"backup_keys": self._backup_keys, "key_backups": self._key_backups}
+        return {
+            "backup_keys": self._backup_keys,
+            "key_backups": self._key_backups,
+            "is_backed_up": self._is_backed_up,
+        }
 
     def _backup_keys(self, request: Request, peer: Peer) -> dict[str, Any] | None:
         today = _today()
@@ -36,6 +40,9 @@ class BackupAnswers:
 
     def _key_backups(self, _request: Request, _peer: Peer) -> dict[str, Any]:
         return vars(self._backups.state())
+
+    def _is_backed_up(self, request: Request, _peer: Peer) -> bool:
+        return self._backups.holds(request.text("kind"), request.text("id"))
 
 
 def _today() -> dt.date:

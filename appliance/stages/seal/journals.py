@@ -38,13 +38,6 @@ DAMAGED = "damaged"
 NOT_WHOLE = "not_whole"  # the child's word; whatever else it says proves nothing about the files
 
 
-def is_backed_up(recording_id: uuid.UUID) -> bool:
-    """Whether the recording's key record, and its media where those are backed up, could be restored: before
-    that its journals must not go."""
-    del recording_id  # no backup of keys or media is configured
-    return True
-
-
 @jobs.task("clear_journals", retry=False)
 def clear_journals(work: jobs.Work) -> None:
     """Read back and clear what is due. Run twice, it finds what the first run left; cut short after the
@@ -89,10 +82,10 @@ def _due(settings: Settings) -> list[uuid.UUID]:
 
 
 def _clear_one(work: jobs.Work, recording_id: uuid.UUID) -> bool:
-    if not is_backed_up(recording_id):
-        return False
     keyholder, transport = Keyholder(work.settings), transport_of(work.settings)
     keyholder.require_unlocked()
+    if not keyholder.is_backed_up("recording", str(recording_id)):
+        return False  # with this disk its key would be lost, and then its journals were all there is
     event_id = _begin(work.settings, recording_id)
     try:
         _read_back(work, keyholder, recording_id, event_id)

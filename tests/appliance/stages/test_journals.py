@@ -13,17 +13,19 @@ from sqlalchemy import update
 
 from appliance.audit.log import Action
 from appliance.child import ChildFailedError
+from appliance.config import Settings
 from appliance.database import transaction
 from appliance.domain import Limits
 from appliance.errors import KeyRefusedError
 from appliance.jobs import Work
+from appliance.keyholder.client import Keyholder
 from appliance.stages import replay
 from appliance.stages.seal import journals
 from appliance.tables import recording
 from appliance.transport import transport_of
 from storage.vault import Vault
 from tests.support import factory
-from tests.support.keyholder import unlock
+from tests.support.keyholder import running_keyholder, unlock, with_key_backups
 from tests.support.media import recorded
 from tests.support.site import Site
 
@@ -115,12 +117,18 @@ def test_locked_nothing_is_read_back_nor_removed(site: Site, made: uuid.UUID) ->
     assert journals.clear(now(site)) == 1
 
 
-def test_what_is_not_backed_up_or_not_closed_at_intake_stays(
-    site: Site, made: uuid.UUID, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with monkeypatch.context() as configured:
-        configured.setattr(journals, "is_backed_up", lambda _recording: False)
+def test_where_keys_are_backed_up_they_stay_until_the_recordings_key_is(settings: Settings) -> None:
+    backed_up = with_key_backups(settings)
+    with running_keyholder(backed_up):
+        site = Site(backed_up, Keyholder(backed_up))
+        made = site.sealed(list(recorded()), analysis=False)
         assert journals.clear(now(site)) == 0
+        assert at_intake(site, made) == {"camera"}
+        site.keyholder.backup_keys(again=True)
+        assert journals.clear(now(site)) == 1
+
+
+def test_what_intake_has_not_closed_stays(site: Site, made: uuid.UUID) -> None:
     tombstone = site.settings.intake_folder / "tombstones" / f"{made}.tombstone"
     kept = tombstone.read_bytes()
     tombstone.unlink()

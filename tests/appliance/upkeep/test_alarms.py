@@ -43,7 +43,7 @@ def test_what_the_keyholder_noticed_is_carried_over_once_also_over_its_restart(s
     expected = []
     for count in (1, 2):
         with running_keyholder(settings, days_ahead=30) as server:
-            server.service._desk.alarm("bulk_use", HERE, who=f"person {count}", limit=60)
+            server.service.desk.alarm("bulk_use", HERE, who=f"person {count}", limit=60)
             expected.append(("bulk_use", {"who": f"person {count}", "limit": 60}))
             for _ in range(2):
                 alarms.watch(settings, NOW)
