@@ -16,6 +16,7 @@ import pytest
 from appliance import child
 from tests.support.nonces import ENVIRONMENT, Count, count, count_in_this_process
 
+TOLD = (ENVIRONMENT, "PYTEST_CURRENT_TEST")  # what the media child gets beside its own environment
 HOOK = Path(__file__).parent / "nonces_in_children"
 _FOUND = pytest.StashKey[Count]()
 
@@ -38,11 +39,8 @@ def pytest_configure(config: pytest.Config) -> None:
     clean = child._environment
 
     def with_count() -> dict[str, str]:
-        found = clean()
-        found |= {
-            name: os.environ[name] for name in (ENVIRONMENT, "PYTEST_CURRENT_TEST") if name in os.environ
-        }
-        return found | {"PYTHONPATH": os.pathsep.join((str(HOOK), found["PYTHONPATH"]))}
+        path = os.pathsep.join((str(HOOK), clean()["PYTHONPATH"]))
+        return clean() | {"PYTHONPATH": path} | {name: os.environ.get(name, "") for name in TOLD}
 
     child._environment = with_count
 
