@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from storage.check import check_journal
 from storage.errors import IntegrityError, NotFound
 from storage.generations import SUFFIX, prove_generation, write_generation
+from storage.head_format import head_start, parse_head
 from storage.journal import Journal
 from storage.keys import new_key, unwrap, wrap
 from storage.keystore import KeyStore
@@ -175,6 +176,17 @@ def _generation(folder: Path) -> Parser:
     return Parser([path.read_bytes()], read, {proven})
 
 
+def _track_head(_folder: Path) -> Parser:
+    headers = [builders.header(suite=suite) for suite in (1, 2)]
+    heads = [head_start(header, 1000) + bytes(range(200)) for header in headers]
+
+    def read(data: bytes) -> object:
+        found = parse_head(data)
+        return head_start(found.header, found.size) + found.first == data
+
+    return Parser(heads, read, {True})
+
+
 PARSERS: dict[str, Callable[[Path], Parser]] = {
     "header": _header,
     "sealed file": _sealed_file,
@@ -185,4 +197,5 @@ PARSERS: dict[str, Callable[[Path], Parser]] = {
     "share": _share,
     "erase ledger": _ledger,
     "key backup": _generation,
+    "track head": _track_head,
 }
