@@ -124,6 +124,7 @@ development)
     need /usr/sbin/nginx nginx
     need /usr/lib/postgresql/15/bin/initdb postgresql-15
     need strace strace
+    need /usr/lib/softhsm/libsofthsm2.so softhsm2
     need age age
     need flite flite
     need espeak-ng espeak-ng

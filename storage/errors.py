@@ -75,5 +75,6 @@ class ShareError(VaultError):
     """A share that cannot be used.
 
     kind: `mistyped`, `version`, `other_vault`, `old_set`, `pending_set`, `not_issued`, `given_already`,
-    `wrong_key`, `too_few`; `policy` for numbers that no set of shares can have.
+    `wrong_key`, `too_few`; `policy` for numbers that no set of shares can have; `not_for_me` for what is
+    encrypted to another key.
     """

@@ -32,6 +32,8 @@ from storage.generations import (
     restore_generation,
     write_generation,
 )
+from storage.handover import OneTimePair, fingerprint, seal_to
+from storage.handover import info as handover_info
 from storage.head_format import head_name
 from storage.journal import ChunkState, EpochState, Journal
 from storage.keys import (
@@ -140,6 +142,7 @@ __all__ = [
     "LedgerError",
     "NotFound",
     "Objects",
+    "OneTimePair",
     "Opening",
     "Pending",
     "Proven",
@@ -174,7 +177,9 @@ __all__ = [
     "derive_file_key",
     "encrypt_chunk",
     "erase_body",
+    "fingerprint",
     "generations",
+    "handover_info",
     "head_name",
     "ledger_exists",
     "new_browser_key",
@@ -197,6 +202,7 @@ __all__ = [
     "require_policy",
     "restore_generation",
     "rewrap",
+    "seal_to",
     "self_test",
     "sign_by_browser",
     "split_key",
