@@ -43,10 +43,16 @@ class Smtp:
 @dataclass(frozen=True)
 class VaultSettings:
     """`key_backup`: the folder for backups of the key records, or "" for none. `suite`: that of a vault that
-    is yet to be made; None where nothing was said."""
+    is yet to be made; None where nothing was said. `token_module`: the PKCS#11 library of a token. The vault
+    is locked `lock_after_hours` after its unlock (0: never), each day at `lock_at` ("HH:MM" by the machine's
+    clock, "" for never), and when a file of `tamper_paths` changes."""
 
     key_backup: str = ""
     suite: int | None = None
+    token_module: str = ""
+    lock_after_hours: int = 0
+    lock_at: str = ""
+    tamper_paths: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

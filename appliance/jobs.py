@@ -48,6 +48,7 @@ TASK_MODULES = (
     "appliance.upkeep.alarms",
     "appliance.upkeep.day_keys",
     "appliance.upkeep.key_backup",
+    "appliance.upkeep.locks",
     "appliance.upkeep.waiting",
 )
 
@@ -80,6 +81,7 @@ KINDS = {
     "close_lapsed_views": Kind("pull", once=True),
     "publish_day_keys": Kind("pull", once=True),
     "backup_keys": Kind("pull", once=True),
+    "record_locks": Kind("pull", once=True),
     "take_up_waiting": Kind("pull", once=True),
     "send_invitation": Kind("mail"),
     "watch_vault": Kind("pull", once=True),

@@ -13,6 +13,7 @@ from appliance.errors import ConfigurationError
 SHOWN = 60  # characters of a wrong value that the message repeats
 HOST_NAME = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.:-]{0,252}[A-Za-z0-9_])?")
 IDENTIFIER = re.compile(r"[a-z_][a-z0-9_]{0,62}")
+CLOCK = re.compile(r"(?:[01]\d|2[0-3]):[0-5]\d")
 MAILBOX = re.compile(r"[^@\s<>,;\"]{1,64}@[^@\s<>,;\"]{1,250}")
 
 
@@ -100,6 +101,20 @@ TABLES: dict[str, dict[str, Rule]] = {
             lambda text: not text or text.startswith("/"), 'an absolute path, or "" for no backup'
         ),
         "suite": Rule("1 or 2", lambda value: value is None or (type(value) is int and value in (1, 2))),
+        "token_module": _text(
+            lambda text: not text or text.startswith("/"), 'an absolute path, or "" for none'
+        ),
+        "lock_after_hours": _whole(0, 8760),
+        "lock_at": _text(
+            lambda text: not text or bool(CLOCK.fullmatch(text)), 'a time like "22:30", or "" for never'
+        ),
+        "tamper_paths": Rule(
+            "a list of at most 32 absolute paths",
+            lambda value: (
+                isinstance(value, list | tuple) and len(value) <= 32 and all(map(_PATH.fits, value))
+            ),
+            tuple,
+        ),
     },
     "erase": {
         "grace_days": _whole(0, 365),

@@ -62,6 +62,10 @@ _SAID.update(
             ),
             UnlockError("Too few shares were given. The vault stays locked.", problem="too_few"),
             UnlockError(
+                "Not every share of the new set was read back yet. The present set stays in force.",
+                problem="unread",
+            ),
+            UnlockError(
                 "Too many wrong tries. Wait %(seconds)s seconds; shares that were right are kept.",
                 problem="too_many",
                 seconds=0,

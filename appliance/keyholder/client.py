@@ -87,7 +87,7 @@ class Keyholder:
         self._path, self._timeout = str(settings.keyholder_socket), timeout
 
     def status(self) -> Status:
-        found = self._ask("status")
+        found = self.ask("status")
         return Status(
             uuid.UUID(found["vault"]),
             found["locked"],
@@ -108,7 +108,7 @@ class Keyholder:
 
     def publics(self) -> Publics:
         """Service keys and signed day keys; 30 days ahead are made while the vault is unlocked."""
-        found = self._ask("publics")
+        found = self.ask("publics")
         return Publics(
             uuid.UUID(found["vault"]),
             {name: to_bytes(key) for name, key in found["service_keys"].items()},
@@ -119,14 +119,14 @@ class Keyholder:
 
     def sign(self, kind: str, statement: Mapping[str, Any]) -> bytes:
         """A signed envelope; `kind` (packet, tombstone, checkpoint) is the statement's type."""
-        envelope: str = self._ask("sign", kind=kind, statement=dict(statement))
+        envelope: str = self.ask("sign", kind=kind, statement=dict(statement))
         return envelope.encode()
 
     def create_recording_key(
         self, recording: uuid.UUID, department: uuid.UUID, year: int, event_id: uuid.UUID
     ) -> str:
         """Make the recording's key once, for a `seal` event; returns the department-and-year key's id."""
-        parent: str = self._ask(
+        parent: str = self.ask(
             "create_recording_key",
             recording=str(recording),
             event=str(event_id),
@@ -139,7 +139,7 @@ class Keyholder:
         self, recording: uuid.UUID, event_id: uuid.UUID, purpose: str, headers: Sequence[bytes]
     ) -> list[bytes]:
         """The keys (32 bytes) of sealed files of one recording, by their headers, in order."""
-        found = self._ask(
+        found = self.ask(
             "file_keys",
             recording=str(recording),
             event=str(event_id),
@@ -152,7 +152,7 @@ class Keyholder:
         self, recording: uuid.UUID, event_id: uuid.UUID, purpose: str, names: Sequence[tuple[str, str]]
     ) -> list[tuple[bytes, bytes]]:
         """(header, key) for each (kind, name): fresh, for one write of that file."""
-        found = self._ask(
+        found = self.ask(
             "new_file_keys", recording=str(recording), event=str(event_id), purpose=purpose, names=list(names)
         )
         return [(to_bytes(header), to_bytes(key)) for header, key in found]
@@ -161,7 +161,7 @@ class Keyholder:
         self, recording: uuid.UUID, event_id: uuid.UUID, purpose: str, openings: Sequence[bytes]
     ) -> list[bytes | EpochProblem]:
         """The key (32 bytes) of each epoch, or why there is none, in order."""
-        found = self._ask(
+        found = self.ask(
             "epoch_keys",
             recording=str(recording),
             event=str(event_id),
@@ -173,14 +173,14 @@ class Keyholder:
     def new_document_key(self, owner: Owner, event_id: uuid.UUID, name: str) -> tuple[bytes, bytes]:
         """(header, key) for the one write of the document that the event names. A person's own key is made
         the first time."""
-        header, key = self._ask(
+        header, key = self.ask(
             "new_document_key", owner=owner.kind, id=str(owner.id), event=str(event_id), name=name
         )
         return to_bytes(header), to_bytes(key)
 
     def document_keys(self, owner: Owner, event_id: uuid.UUID, headers: Sequence[bytes]) -> list[bytes]:
         """The keys (32 bytes) of documents that the event names, by their headers, in order."""
-        found = self._ask(
+        found = self.ask(
             "document_keys",
             owner=owner.kind,
             id=str(owner.id),
@@ -191,36 +191,37 @@ class Keyholder:
 
     def missing_events(self) -> list[uuid.UUID]:
         """Events that keys were given for and that the audit log no longer has."""
-        return [uuid.UUID(event) for event in self._ask("missing_events")]
+        return [uuid.UUID(event) for event in self.ask("missing_events")]
 
     def alarms(self) -> list[Alarm]:
         """The newest alarms, oldest first."""
         return [
             Alarm(uuid.UUID(each["id"]), from_timestamp(each["at"]), each["alarm"], each["about"])
-            for each in self._ask("alarms")
+            for each in self.ask("alarms")
         ]
 
     def idle_day_keys(self) -> list[str]:
         """The day keys that nothing needs any more, oldest first. Raises DatabaseDoubtfulError as well."""
-        return [str(day) for day in self._ask("idle_day_keys")]
+        return [str(day) for day in self.ask("idle_day_keys")]
 
     def destroy_day_keys(self, event_id: uuid.UUID) -> list[str]:
         """Destroy those of the ordered day keys that are still idle, once for a committed order; returns
         them. Raises DatabaseDoubtfulError as well."""
-        return [str(day) for day in self._ask("destroy_day_keys", event=str(event_id))]
+        return [str(day) for day in self.ask("destroy_day_keys", event=str(event_id))]
 
-    def lock(self, event_id: uuid.UUID | None = None) -> None:
+    def lock(self, event_id: uuid.UUID | None = None, reason: str = "") -> None:
         """Forget the vault key; recording goes on. `event_id` is the order's, where it could be recorded."""
-        self._ask("lock", event=str(event_id) if event_id else None)
+        self.ask("lock", event=str(event_id) if event_id else None, reason=reason or None)
 
-    def unlock(self, event_id: uuid.UUID) -> None:
-        """Unlock from the file provider (embedded default only), once for a committed order to do so."""
-        self._ask("unlock", event=str(event_id))
+    def unlock(self, event_id: uuid.UUID, kind: str = "") -> None:
+        """Unlock from a slot whose key is at hand (of this kind, if one is named), once for a committed order
+        to do so. Raises UnlockError."""
+        self.ask("unlock", event=str(event_id), kind=kind or None)
 
     def backup_keys(self, *, again: bool = False) -> Made | None:
         """Back up the key records, unless today's generation is there and not wanted `again`; None when
         nothing was made. Raises KeyBackupError."""
-        found = self._ask("backup_keys", again=again or None)
+        found = self.ask("backup_keys", again=again or None)
         if found is None:
             return None
         damaged, removed = tuple(found["damaged"]), tuple(found["removed"])
@@ -228,19 +229,20 @@ class Keyholder:
 
     def key_backups(self) -> BackupState:
         """Which generations of key backups there are."""
-        found = self._ask("key_backups")
+        found = self.ask("key_backups")
         return BackupState(found["configured"], tuple(found["days"]), tuple(found["unreadable"]))
 
     def is_backed_up(self, kind: str, key_id: str) -> bool:
         """Whether a key record is in a generation that was read back; true where none is configured."""
-        return bool(self._ask("is_backed_up", kind=kind, id=key_id))
+        return bool(self.ask("is_backed_up", kind=kind, id=key_id))
 
     def expect_ledger(self, text: str) -> None:
         """Demand an erase ledger no shorter than this, from the next unlock on: `count:head` as printed, or
         the text of a signed checkpoint. Raises LedgerRefusedError, InvalidInputError."""
-        self._ask("expect_ledger", ledger=text)
+        self.ask("expect_ledger", ledger=text)
 
-    def _ask(self, operation: str, **fields: Any) -> Any:
+    def ask(self, operation: str, **fields: Any) -> Any:
+        """One operation, for the parts of this face that stand in files of their own."""
         line = json.dumps({"op": operation, **fields}, separators=(",", ":"), ensure_ascii=False).encode()
         try:
             with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:

@@ -158,10 +158,9 @@ class DayKeys:
         except NotFound:
             private, public = new_day_key()
             try:
-                made = self._vault_key.wrap("day", day, private, public)
+                self._vault_key.keep(self._store, "day", day, private, public)
             except VaultLockedError:
                 return None
-            self._store.put("day", day, made)
             return self._store.get("day", day)
         with contextlib.suppress(VaultLockedError):
             self._vault_key.unwrap(record)  # one that does not open must never be sealed to

@@ -203,7 +203,7 @@ class Erasures:
                 raise LedgerError("key", f"{path} is missing although entries exist; restore it") from None
             pair = Ed25519PrivateKey.generate()
             public, secret = pair.public_key().public_bytes_raw(), pair.private_bytes_raw()
-            self._store.put("service", KEY_ID, vault_key.wrap("service", KEY_ID, secret, public))
+            vault_key.keep(self._store, "service", KEY_ID, secret, public)
             return public
         vault_key.unwrap(kept)
         if kept.public is None or len(kept.public) != 32:

@@ -29,6 +29,7 @@ LONGEST_USE = dt.timedelta(hours=12)
 ORDER_SECONDS = 60
 # How many events are asked for in one statement.
 AT_ONCE = 5000
+NEWEST_SHARES = 1000
 
 
 @dataclass(frozen=True)
@@ -98,21 +99,52 @@ def demand(
         return _use(tx, found.hash, recording_id, event_id, purpose_name, purpose.unit, expires)
 
 
-def demand_unlock(settings: Settings, vault_id: uuid.UUID, event_id: uuid.UUID) -> bytes:
-    """The hash of a committed, fresh event that orders this vault to be unlocked.
+def demand_order(
+    settings: Settings, action: Action, vault_id: uuid.UUID, event_id: uuid.UUID, details: dict[str, Any]
+) -> bytes:
+    """The hash of a committed, fresh event by which the staff's role orders this of this vault, with these
+    among its details.
 
     Raises KeyRefusedError (with `reason`) and DatabaseDownError.
     """
     with transaction("keyholder", settings) as tx:
         found = committed(tx, event_id)
         body, event = found.body, found.body["event"]
-        if event["action"] != Action.VAULT_UNLOCK or event["outcome"] != "ok":
-            raise refused("the event is no order to unlock")
+        if event["action"] != action or event["outcome"] != "ok":
+            raise refused(f"the event is no order to {action.split(':')[1]}")
         if body["by"] != "fupan_staff" or event["object"] != {"type": "vault", "id": str(vault_id)}:
             raise refused("the event orders something else")
+        if not details.items() <= event.get("details", {}).items():
+            raise refused("the event orders it otherwise")
         if found.now - dt.datetime.fromisoformat(body["at"]) > dt.timedelta(seconds=ORDER_SECONDS):
             raise refused("the event has expired")
         return found.hash
+
+
+def demand_shares(settings: Settings, vault_id: uuid.UUID, ceremony: uuid.UUID, given: Iterable[int]) -> None:
+    """Each share that was given in a ceremony must be on the log.
+
+    Raises KeyRefusedError, DatabaseDownError.
+    """
+    query = (
+        select(audit_event.c.body)
+        .where(
+            audit_event.c.action == Action.VAULT_SHARE,
+            audit_event.c.object_type == "vault",
+            audit_event.c.object_id == str(vault_id),
+        )
+        .order_by(audit_event.c.seq.desc())
+        .limit(NEWEST_SHARES)
+    )
+    with transaction("keyholder", settings) as tx:
+        recorded = set()
+        for text in tx.scalars(query):
+            body = json.loads(text)
+            details = body["event"].get("details", {})
+            if body["by"] == "fupan_staff" and body["event"]["outcome"] == "ok":
+                recorded.add((details.get("ceremony"), details.get("index")))
+    if any((str(ceremony), index) not in recorded for index in given):
+        raise refused("a share that was given is not on the log")
 
 
 def missing_events(settings: Settings, wanted: Iterable[uuid.UUID]) -> list[uuid.UUID]:

@@ -16,6 +16,7 @@ _MCL_CURRENT, _MCL_FUTURE = 1, 2
 # Where the bytes of a `bytes` object begin: behind its head, and before the zero that ends it.
 _BYTES_HEAD = bytes.__basicsize__ - 1
 
+_kept: set[str] = set()
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -26,16 +27,23 @@ def harden() -> None:
         raise OSError(ctypes.get_errno(), "PR_SET_DUMPABLE")
 
 
-def lock_all() -> bool:
-    """Keep this whole process, now and later, out of swap. False where the system's limit forbids it.
+def lock_all() -> None:
+    """Keep this whole process, now and later, out of swap, where the system's limit allows it.
 
-    With a finite limit the calls would succeed now and fail later, in the middle of anything: then only the
-    buffers of keys are locked, each by itself.
+    With a finite limit the call would succeed now and the process fail later, in the middle of anything: then
+    only the buffers of keys are locked, each by itself.
     """
     soft, _hard = resource.getrlimit(resource.RLIMIT_MEMLOCK)
-    if soft != resource.RLIM_INFINITY:
-        return False
-    return bool(_libc.mlockall(_MCL_CURRENT | _MCL_FUTURE) == 0)
+    if soft == resource.RLIM_INFINITY and _libc.mlockall(_MCL_CURRENT | _MCL_FUTURE) == 0:
+        _kept.add("process")
+
+
+def kept_out_of_swap() -> str:
+    """`process`: all of this process; `keys`: the buffers of keys; `nothing`: the system refuses both."""
+    if "process" in _kept:
+        return "process"
+    probe = SecretBytes(bytearray(32))
+    return "keys" if probe.locked else "nothing"
 
 
 def overwrite(value: bytes) -> None:

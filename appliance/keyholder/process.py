@@ -11,6 +11,7 @@ from types import FrameType
 from appliance.config import Settings
 from appliance.errors import FupanError, LedgerRefusedError
 from appliance.keyholder import memory, vault_file
+from appliance.keyholder.ceremony import Ceremonies
 from appliance.keyholder.custody import Custody
 from appliance.keyholder.journal import Journal
 from appliance.keyholder.keyring import Keyring
@@ -26,7 +27,7 @@ def open_server(settings: Settings) -> Server:
     """Everything but serving: the journal's lock, the vault (made at the embedded default's first start),
     the keys, the socket. An installed site may have no vault yet. Raises ConfigurationError, UnlockError and
     DamagedError."""
-    journal = Journal(vault_file.own_folder(settings) / "journal")
+    journal, ceremonies = Journal(vault_file.own_folder(settings) / "journal"), Ceremonies()
     try:
         if settings.profile == "embedded":
             create_vault(settings)
@@ -36,24 +37,25 @@ def open_server(settings: Settings) -> Server:
         if custody is not None:
             # Locked it says why to whoever looks, and takes what a person brings.
             with contextlib.suppress(LedgerRefusedError):
-                _unlock_by_itself(settings, custody, journal)
-        return Server(settings.keyholder_socket, Service(settings, custody, journal))
+                _unlock_by_itself(settings, custody, journal, ceremonies)
+        return Server(settings.keyholder_socket, Service(settings, custody, journal, ceremonies))
     except BaseException:
+        ceremonies.end_all()
         journal.close()
         raise
 
 
-def _unlock_by_itself(settings: Settings, custody: Custody, journal: Journal) -> None:
+def _unlock_by_itself(settings: Settings, custody: Custody, journal: Journal, ceremonies: Ceremonies) -> None:
     """At a start: with the key file of an embedded site, or with what systemd gave. An installed site whose
     credential does not open the vault serves all the same, locked."""
-    keyring = Keyring(settings)
+    keyring = Keyring(settings, ceremonies)
     slot = keyring.at_hand(custody.description)
     if slot is None and settings.profile == "embedded":
         slot = custody.description.slot_of_kind("file")  # its file is missing, which the next line says
     if slot is None:
         return
     try:
-        custody.unlock(slot, keyring.slot_key(slot))
+        custody.unlock(slot, keyring.slot_key(custody.description, slot))
     except FupanError as error:
         if settings.profile == "embedded":
             raise
@@ -61,11 +63,13 @@ def _unlock_by_itself(settings: Settings, custody: Custody, journal: Journal) ->
         return
     if slot.kind != "file":
         journal.append({"op": "unlock", "slot": slot.id, "by": slot.kind})
+    ceremonies.end_all()
 
 
 def run(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT."""
     memory.harden()
+    memory.lock_all()
     require_known_answers()
     server = open_server(settings)
 

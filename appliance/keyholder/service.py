@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from typing import Any
 
 from appliance.config import Settings
@@ -13,6 +14,9 @@ from appliance.errors import (
     StorageFullError,
     damaged,
 )
+from appliance.keyholder.answers.beginning import Beginning
+from appliance.keyholder.answers.ceremonies import Begin, Giving
+from appliance.keyholder.answers.changes import Changes
 from appliance.keyholder.answers.days import Days
 from appliance.keyholder.answers.desk import Desk, Operation, Peer, record
 from appliance.keyholder.answers.documents import Documents
@@ -20,13 +24,17 @@ from appliance.keyholder.answers.key_backups import BackupAnswers
 from appliance.keyholder.answers.orders import Orders
 from appliance.keyholder.answers.plain import Plain
 from appliance.keyholder.answers.uses import Uses
+from appliance.keyholder.answers.vault_status import VaultStatus
+from appliance.keyholder.ceremony import Ceremonies
 from appliance.keyholder.custody import Custody
 from appliance.keyholder.journal import Journal
+from appliance.keyholder.keyring import Keyring
+from appliance.keyholder.watch import Watch
 from appliance.keyholder.wire import Request
-from appliance.vault_errors import NoVaultError
-from storage.vault import IntegrityError, LedgerError, VaultError, VaultFull
+from appliance.vault_errors import NoVaultError, UnlockError
+from storage.vault import IntegrityError, LedgerError, ShareError, VaultError, VaultFull
 
-FAMILIES = (Plain, Orders, Uses, Documents, BackupAnswers, Days)
+FAMILIES = (Plain, Orders, Uses, Documents, BackupAnswers, Days, Begin, Changes, VaultStatus)
 
 logger = logging.getLogger(__name__)
 
@@ -34,29 +42,54 @@ logger = logging.getLogger(__name__)
 class Service:
     """Answers requests; safe across threads."""
 
-    def __init__(self, settings: Settings, custody: Custody | None, journal: Journal) -> None:
-        """Without `custody` the site has no vault yet, and every request is told so."""
+    def __init__(
+        self,
+        settings: Settings,
+        custody: Custody | None,
+        journal: Journal,
+        ceremonies: Ceremonies | None = None,
+    ) -> None:
+        """Without `custody` the site has no vault yet; then it can be made, and all else is told so."""
         self._settings, self.custody, self._journal = settings, custody, journal
+        self.ceremonies = ceremonies or Ceremonies()
+        self.watch = Watch(settings, lambda: self.locked, self.lock)
+        self._giving = Giving(settings, self.ceremonies, journal).operations()
         self._operations: dict[str, Operation] = {}
-        if custody is not None:
+        if custody is None:
+            self._operations = Beginning(settings, self.ceremonies, journal, self.open).operations()
+        else:
             self.open(custody)
+        self.watch.start()
 
     def open(self, custody: Custody) -> None:
         """Serve this vault from now on."""
         self.custody = custody
-        self.desk = Desk(self._settings, custody, self._journal)
+        keyring = Keyring(self._settings, self.ceremonies)
+        self.desk = Desk(self._settings, custody, self._journal, self.ceremonies, keyring)
+        operations: dict[str, Operation] = {}
         for family in FAMILIES:
-            self._operations |= family(self.desk).operations()
+            operations |= family(self.desk).operations()
+        self._operations = operations
 
     @property
     def locked(self) -> bool:
         """Whether the vault key is away."""
         return self.custody is None or self.custody.locked
 
-    def close(self) -> None:
-        """Forget the keys and let go of the journal."""
+    def lock(self, reason: str) -> None:
+        """Forget all keys, by this process' own doing. The audit log is told by the next job that asks."""
         if self.custody is not None:
             self.custody.lock()
+        self.ceremonies.end_all()
+        record(self._journal, "lock", Peer(os.getpid(), os.geteuid()), {"unrecorded": True, "reason": reason})
+
+    def close(self) -> None:
+        """Forget the keys and let go of the journal."""
+        self.watch.stop()
+        self.ceremonies.end_all()
+        if self.custody is not None:
+            self.custody.lock()
+            self.custody.rewrapping.wait()
         self._journal.close()
 
     def turn_away(self, peer: Peer) -> KeyRefusedError:
@@ -68,7 +101,7 @@ class Service:
     def answer(self, line: bytes, peer: Peer) -> Any:
         """The result of one request line. Raises FupanError for everything foreseen."""
         request = Request(line)
-        operation = self._operations.get(request.operation)
+        operation = self._operations.get(request.operation) or self._giving.get(request.operation)
         if operation is None and self.custody is None:
             raise NoVaultError
         if operation is None:
@@ -79,6 +112,8 @@ class Service:
             refused = {"refused": str(error.params.get("reason", ""))}
             record(self._journal, request.operation, peer, refused)
             raise
+        except ShareError as error:
+            raise UnlockError(problem=error.kind) from error
         except IntegrityError as error:
             logger.error("%s: %s", request.operation, error)
             raise damaged(error.kind) from error

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import uuid
+from collections.abc import Iterator
 
 from appliance.domain import OwnerKind
 from appliance.errors import KeyRefusedError
 from appliance.keyholder.vault_key import VaultKey
 from storage.vault import (
+    IntegrityError,
+    KeyRecord,
     KeyStore,
     NotFound,
     SealedHeader,
@@ -26,6 +30,16 @@ class KeyTree:
     def __init__(self, vault_id: uuid.UUID, suite: int, store: KeyStore, vault_key: VaultKey) -> None:
         self._vault_id, self._suite, self._store, self._vault_key = vault_id, suite, store, vault_key
         self._guard = threading.RLock()
+        self.rotating: KeyRecord | None = None
+
+    @contextlib.contextmanager
+    def still(self) -> Iterator[None]:
+        """No key is made or looked up in this block: to begin or end a change of a department and year's key.
+
+        `rotating` is the record that takes the place of its present one; until then either may hold a key.
+        """
+        with self._guard:
+            yield
 
     def create_recording_key(self, recording: uuid.UUID, department: uuid.UUID, year: int) -> str:
         """Make a recording's key under its department-and-year key, once. Returns the parent's id.
@@ -60,7 +74,7 @@ class KeyTree:
             try:
                 self._store.get("person", str(person))
             except NotFound:
-                self._store.put("person", str(person), self._vault_key.wrap("person", str(person), new_key()))
+                self._vault_key.keep(self._store, "person", str(person), new_key())
 
     def file_key(self, header: SealedHeader, owner: OwnerKind = OwnerKind.RECORDING) -> bytes:
         """The key (32 bytes) of the sealed file with this header. Raises KeyRefusedError."""
@@ -78,11 +92,16 @@ class KeyTree:
 
     def _recording_key(self, recording: uuid.UUID) -> bytes:
         self._vault_key.require()
-        try:
-            record = self._store.get("recording", str(recording))
-        except NotFound:
-            raise KeyRefusedError(reason="the recording has no key") from None
-        return unwrap(self._vault_key.unwrap(self._store.get("department-year", record.parent)), record)
+        with self._guard:
+            try:
+                record = self._store.get("recording", str(recording))
+            except NotFound:
+                raise KeyRefusedError(reason="the recording has no key") from None
+            parent = self._vault_key.unwrap(self._store.get("department-year", record.parent))
+            if self.rotating is not None and self.rotating.id == record.parent:
+                with contextlib.suppress(IntegrityError):
+                    return unwrap(self._vault_key.unwrap(self.rotating), record)
+            return unwrap(parent, record)
 
     def _person_key(self, person: uuid.UUID) -> bytes:
         self._vault_key.require()
@@ -93,9 +112,12 @@ class KeyTree:
         return self._vault_key.unwrap(record)
 
     def _department_year_key(self, name: str) -> bytes:
+        """The key that a new recording's is wrapped under; made if there is none."""
+        if self.rotating is not None and self.rotating.id == name:
+            return self._vault_key.unwrap(self.rotating)
         try:
             return self._vault_key.unwrap(self._store.get("department-year", name))
         except NotFound:
             made = new_key()
-            self._store.put("department-year", name, self._vault_key.wrap("department-year", name, made))
+            self._vault_key.keep(self._store, "department-year", name, made)
             return made

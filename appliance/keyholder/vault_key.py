@@ -14,7 +14,7 @@ from collections.abc import Iterator
 
 from appliance.errors import VaultLockedError
 from appliance.keyholder.memory import SecretBytes
-from storage.vault import IntegrityError, KeyRecord, rewrap, unwrap, wrap
+from storage.vault import IntegrityError, KeyRecord, KeyStore, rewrap, unwrap, wrap
 
 
 class VaultKey:
@@ -81,6 +81,11 @@ class VaultKey:
                 public=public,
                 suite=self._suite,
             )
+
+    def keep(self, store: KeyStore, kind: str, key_id: str, key: bytes, public: bytes | None = None) -> None:
+        """Wrap and store, in one: no record under an old vault key can come behind a rekey's back."""
+        with self.buffers():
+            store.put(kind, key_id, self.wrap(kind, key_id, key, public))
 
     def unwrap(self, record: KeyRecord) -> bytes:
         """The key (32 bytes) in a record under the vault key. Raises IntegrityError("key")."""

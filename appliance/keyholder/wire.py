@@ -110,6 +110,13 @@ class Request:
     def has(self, name: str) -> bool:
         return self._fields.get(name) is not None
 
+    def flag(self, name: str) -> bool:
+        """True or False; absent is False."""
+        value = self._fields.get(name, False)
+        if not isinstance(value, bool):
+            raise InvalidInputError(what=name)
+        return value
+
     def mapping(self, name: str) -> dict[str, Any]:
         value = self._fields.get(name)
         if not isinstance(value, dict):

@@ -53,6 +53,7 @@ def entries(settings: Settings) -> tuple[Entry, ...]:
         Entry("close_lapsed_views", 60.0),
         Entry("publish_day_keys", 300.0),
         Entry("backup_keys", 3600.0),
+        Entry("record_locks", 60.0),
         Entry("take_up_waiting", 10.0),
         Entry("watch_vault", 60.0),
         Entry("compare_journal", 3600.0),

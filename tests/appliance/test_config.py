@@ -80,6 +80,9 @@ WRONG: dict[str, dict[str, list[Any]]] = {
     "a whole number from 0 to 8": {".trusted_proxies": [-1]},
     "a whole number from 1 to 65535": {"smtp.port": ["25", 0]},
     "1 or 2": {"vault.suite": [0, 3, True, "2", 1.0]},
+    'a time like "22:30"': {"vault.lock_at": ["24:00", "9:00", "now", 9]},
+    "a list of at most 32 absolute paths": {"vault.tamper_paths": ["/sys", [1], ["sys"], ["/x"] * 33]},
+    "a whole number from 0 to 8760": {"vault.lock_after_hours": [-1, 1.5, "8"]},
     "true or false": {"smtp.starttls": ["yes"]},
     "a bare address": {"smtp.sender": ["HR"]},
     "a number of seconds": {"timing.pull": [float("nan")], "timing.session_idle": [float("inf")]},
@@ -128,8 +131,9 @@ def test_no_value_of_any_type_gets_past_its_rule_or_out_of_one_line(
         refusal(raw)
         return
     kept = getattr(getattr(settings, table) if table else settings, key)
-    assert kept == (Path(value) if isinstance(kept, Path) and isinstance(value, str) else value)
-    assert isinstance(kept, str | bool | int | float | Path)
+    as_kept = tuple(value) if isinstance(value, list) else value
+    assert kept == (Path(value) if isinstance(kept, Path) and isinstance(value, str) else as_kept)
+    assert isinstance(kept, str | bool | int | float | Path | tuple)
 
 
 @given(key=st.text(max_size=40), value=TOML_VALUES)

@@ -33,7 +33,7 @@ def fupan(*arguments: str) -> Result:
 
 
 def custody_of(server: Server) -> Custody:
-    return server.service._desk.custody
+    return server.service.custody
 
 
 def made_key(server: Server) -> str:

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import logging
+import threading
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from appliance.audit.log import Action
 from appliance.config import Settings
-from appliance.errors import KeyholderDownError
+from appliance.errors import KeyholderDownError, KeyRefusedError
+from appliance.keyholder import gate
+from appliance.keyholder.ceremony import Ceremonies
 from appliance.keyholder.clock import Clock
 from appliance.keyholder.custody import Custody
 from appliance.keyholder.journal import Journal
+from appliance.keyholder.keyring import Keyring
 from appliance.keyholder.wire import Request
 
 logger = logging.getLogger(__name__)
@@ -38,6 +43,32 @@ def record(journal: Journal, operation: str, peer: Peer, entry: dict[str, Any]) 
         raise KeyholderDownError() from error
 
 
+def ordered(
+    settings: Settings,
+    journal: Journal,
+    request: Request,
+    peer: Peer,
+    vault_id: uuid.UUID,
+    action: Action,
+    **details: Any,
+) -> None:
+    """Demand the event of an order, once, and put it into the journal before it is carried out.
+
+    Raises KeyRefusedError, DatabaseDownError, KeyholderDownError.
+    """
+    event = request.uuid("event")
+    digest = gate.demand_order(settings, action, vault_id, event, details)
+    operation = request.operation
+    with _ORDERS:
+        used = (entry for entry in journal.entries() if "refused" not in entry and entry["op"] == operation)
+        if any(entry.get("event") == str(event) for entry in used):
+            raise KeyRefusedError(reason="the event was used before")
+        record(journal, operation, peer, {"event": str(event), "hash": digest.hex(), **details})
+
+
+_ORDERS = threading.Lock()
+
+
 @dataclass(frozen=True)
 class Desk:
     """One keyholder's means."""
@@ -45,6 +76,8 @@ class Desk:
     settings: Settings
     custody: Custody
     journal: Journal
+    ceremonies: Ceremonies
+    keyring: Keyring
     clock: Clock = field(default_factory=Clock)
 
     def record(self, operation: str, peer: Peer, entry: dict[str, Any]) -> None:
@@ -55,6 +88,10 @@ class Desk:
         """Something that people must hear of: a line of the journal, which a job carries to the audit log."""
         logger.error("alarm: %s %s", kind, about)
         self.record("alarm", peer, {"alarm": kind, "id": str(uuid.uuid4()), "about": about})
+
+    def ordered(self, request: Request, peer: Peer, action: Action, **details: Any) -> None:
+        """Demand the event of an order about this vault (`ordered`)."""
+        ordered(self.settings, self.journal, request, peer, self.custody.vault_id, action, **details)
 
     def done(self) -> Iterator[dict[str, Any]]:
         """What the journal says was done, oldest first."""

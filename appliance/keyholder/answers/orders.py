@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import threading
-
-from appliance.errors import InvalidInputError, KeyRefusedError, LedgerRefusedError
+from appliance.audit.log import Action
+from appliance.errors import InvalidInputError, LedgerRefusedError
 from appliance.keyholder import gate
 from appliance.keyholder.answers.desk import Desk, Operation, Peer
 from appliance.keyholder.erasures import expected
-from appliance.keyholder.keyring import Keyring
 from appliance.keyholder.wire import Request
 from storage.vault import LedgerError
 
@@ -18,8 +16,6 @@ class Orders:
 
     def __init__(self, desk: Desk) -> None:
         self._desk, self._custody = desk, desk.custody
-        self._keyring = Keyring(desk.settings)
-        self._guard = threading.Lock()
 
     def operations(self) -> dict[str, Operation]:
         """Name → what answers it."""
@@ -28,8 +24,11 @@ class Orders:
     def _lock(self, request: Request, peer: Peer) -> None:
         """Without an event, as when the database is down, this journal alone has it."""
         self._custody.lock()
+        self._desk.ceremonies.end_all()
         event = request.uuid("event") if request.has("event") else None
-        self._desk.record("lock", peer, {"event": str(event)} if event else {"unrecorded": True})
+        reason = {"reason": request.text("reason")} if request.has("reason") else {}
+        recorded = {"event": str(event)} if event else {"unrecorded": True}
+        self._desk.record("lock", peer, {**recorded, **reason})
 
     def _expect_ledger(self, request: Request, peer: Peer) -> None:
         """It only makes an unlock stricter, so it needs no event; an unlocked vault that fails is locked."""
@@ -45,15 +44,20 @@ class Orders:
             raise
 
     def _unlock(self, request: Request, peer: Peer) -> None:
-        event = request.uuid("event")
-        description = self._custody.description
-        slot = self._keyring.at_hand(description) or description.slots[0]
-        slot_key = self._keyring.slot_key(slot)
-        with slot_key, self._guard:
-            digest = gate.demand_unlock(self._desk.settings, self._custody.vault_id, event)
-            if any(
-                entry["op"] == "unlock" and entry.get("event") == str(event) for entry in self._desk.done()
-            ):
-                raise KeyRefusedError(reason="the event was used before")
-            self._desk.record("unlock", peer, {"event": str(event), "hash": digest.hex()})
+        """With what is at hand: a key file, a credential, what people gave; `kind` for only one of them."""
+        description, keyring = self._custody.description, self._desk.keyring
+        kind = request.text("kind") if request.has("kind") else ""
+        slot = keyring.at_hand(description, kind)
+        if slot is None:  # asking for its key says what is missing
+            slot = description.slot_of_kind(kind) or description.slots[0]
+        slot_key = keyring.slot_key(description, slot)
+        with slot_key:
+            self._require_recorded(slot.id)
+            self._desk.ordered(request, peer, Action.VAULT_UNLOCK)
             self._custody.unlock(slot, slot_key)
+        self._desk.ceremonies.end_all()
+
+    def _require_recorded(self, slot_id: str) -> None:
+        found = self._desk.ceremonies.of("unlock", slot_id)
+        if found is not None and found.asked.kind == "shares":
+            gate.demand_shares(self._desk.settings, self._custody.vault_id, found.id, found.given)
