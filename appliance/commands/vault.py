@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -10,6 +9,9 @@ import click
 from appliance.cli import site_settings
 from appliance.commands.key_backups import backup_keys, restore_keys
 from appliance.commands.terminal import me
+from appliance.commands.vault_keys import rekey, rotate, slots, tamper
+from appliance.commands.vault_shares import init, reshare
+from appliance.commands.vault_unlock import status, unlock
 from appliance.config import Settings
 from appliance.errors import ConfigurationError
 
@@ -22,8 +24,8 @@ def vault() -> None:
     """The encrypted recordings of this site."""
 
 
-vault.add_command(backup_keys)
-vault.add_command(restore_keys)
+for command in (init, unlock, status, reshare, rekey, rotate, slots, tamper, backup_keys, restore_keys):
+    vault.add_command(command)
 
 
 @vault.command()
@@ -43,37 +45,6 @@ def lock() -> None:
         click.echo(
             "the audit log could not be written: only the keyholder's own journal has this lock", err=True
         )
-
-
-@vault.command()
-@click.option(
-    "--checkpoint",
-    metavar="FILE|COUNT:HEAD",
-    help="Demand an erase ledger no shorter than this signed checkpoint, or than a printed page says.",
-)
-def unlock(checkpoint: str | None) -> None:
-    """Unlock with the key file of an embedded site; what waited goes on by itself.
-
-    Who did it is on the audit log before it is done; without the log the vault stays locked. What was erased
-    is destroyed again first, should a restore have brought it back; an erase ledger that is shorter than the
-    newest one known is refused.
-    """
-    from appliance.keyholder import orders
-    from appliance.keyholder.client import Keyholder
-
-    who = me()  # before root becomes the user who owns the data
-    known = _text_of(checkpoint) if checkpoint else None  # root may read what the site's user may not
-    settings = site_settings()
-    if known is not None:
-        Keyholder(settings).expect_ledger(known)
-    orders.unlock(settings, who)
-    click.echo("the vault is unlocked")
-
-
-def _text_of(checkpoint: str) -> str:
-    """A checkpoint's text from its file, or the head as it was typed."""
-    path = Path(checkpoint)
-    return path.read_text(encoding="utf-8") if path.is_file() else checkpoint
 
 
 @vault.command()

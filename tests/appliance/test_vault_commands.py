@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from click.testing import CliRunner
 
 from appliance import cli
 from appliance.audit.log import Actor
-from appliance.commands import vault
+from appliance.commands import vault, vault_keys, vault_unlock
 from appliance.config import Settings
-from appliance.keyholder import orders
+from appliance.keyholder import orders, vault_client
 
 
 def test_the_vault_check_names_a_strange_journal_and_looks_at_the_others(settings: Settings) -> None:
@@ -27,15 +28,21 @@ def test_the_vault_check_names_a_strange_journal_and_looks_at_the_others(setting
     assert said[-1] == "2 damaged"
 
 
-@pytest.mark.parametrize("order", ["lock", "unlock"])
+@pytest.mark.parametrize(("order", "arguments"), [("lock", []), ("unlock", []), ("tamper", ["lid"])])
 def test_a_vault_order_is_that_of_whoever_gave_it_not_of_the_sites_user(
-    monkeypatch: pytest.MonkeyPatch, order: str
+    monkeypatch: pytest.MonkeyPatch, order: str, arguments: list[str]
 ) -> None:
     """`sites.find` gives root's rights up for those of the user who owns the data."""
     users = [0]
     given: list[Actor] = []
     monkeypatch.setattr(os, "getuid", lambda: users[-1])
-    monkeypatch.setattr(vault, "site_settings", lambda: users.append(65534))
-    monkeypatch.setattr(orders, order, lambda _settings, actor: given.append(actor) or True)
-    assert CliRunner().invoke(cli.main, ["vault", order]).exit_code == 0
+    for module in (vault, vault_unlock, vault_keys):
+        monkeypatch.setattr(module, "site_settings", lambda: users.append(65534))
+    at_hand = SimpleNamespace(slots=[SimpleNamespace(kind="file", ready=True)])
+    monkeypatch.setattr(
+        vault_client, "VaultKeyholder", lambda _settings: SimpleNamespace(vault=lambda: at_hand)
+    )
+    for name in ("lock", "unlock"):
+        monkeypatch.setattr(orders, name, lambda _settings, actor, *_: given.append(actor) or True)
+    assert CliRunner().invoke(cli.main, ["vault", order, *arguments]).exit_code == 0
     assert [actor.name for actor in given] == ["root"]
