@@ -16,8 +16,10 @@ from tests.support.waiting import until
 
 PROGRAM = shutil.which("nginx") or "/usr/sbin/nginx"
 # A body is taken into memory whole before a Python thread sees it: a slow uplink holds none, and no file
-# is written. 9m is the largest chunk (8 MiB) with its opening and tag.
-BODY_BUFFER = "9m"
+# is written. 11m is the largest body: a résumé (10 MB) in its form; a chunk has 8 MiB with opening and tag.
+BODY_BUFFER = "11m"
+# What a proxy does by itself: what is over a little goes to a file, in the clear where it is no ciphertext.
+CARELESS = {"client_body_buffer_size": "16k", "proxy_max_temp_file_size": "1024m"}
 
 CONFIGURATION = """
 {user}
@@ -42,14 +44,14 @@ FRONT = """
   upstream app{port} {{ server 127.0.0.1:{upstream}; keepalive 64; }}
   server {{
     listen 127.0.0.1:{port} backlog=4096;
-    client_body_buffer_size {body_buffer};
+    client_body_buffer_size {client_body_buffer_size};
     location / {{
       proxy_pass http://app{port};
       proxy_http_version 1.1;
       proxy_set_header Connection "";
       proxy_set_header Host $host;
       proxy_request_buffering on;
-      proxy_max_temp_file_size 0;
+      proxy_max_temp_file_size {proxy_max_temp_file_size};
       proxy_buffer_size 16k;
       proxy_buffers 8 256k;
       proxy_busy_buffers_size 512k;
@@ -101,12 +103,17 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def running(folder: Path, upstream: int) -> Iterator[Nginx]:
-    """nginx with two servers: one before 127.0.0.1:`upstream`, one for plain files."""
+def running(folder: Path, upstream: int, *, careless: bool = False) -> Iterator[Nginx]:
+    """nginx with two servers: one before 127.0.0.1:`upstream`, one for plain files.
+
+    `careless`: it keeps what passes in temporary files, as it would by itself.
+    """
     root = folder / "files"
     root.mkdir(parents=True)
     front, files = free_port(), free_port()
-    servers = FRONT.format(port=front, upstream=upstream, body_buffer=BODY_BUFFER)
+    buffering = {"client_body_buffer_size": BODY_BUFFER, "proxy_max_temp_file_size": "0"}
+    buffering |= CARELESS if careless else {}
+    servers = FRONT.format(port=front, upstream=upstream, **buffering)
     servers += FILES.format(port=files, root=root)
     configuration = folder / "nginx.conf"
     configuration.write_text(

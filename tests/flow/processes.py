@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import signal
+import stat
 import xmlrpc.client
 from collections.abc import Iterator
 from pathlib import Path
@@ -81,6 +82,31 @@ def pid(product: Product, name: str) -> int:
     info = _supervisor(product).supervisor.getProcessInfo(name)
     assert isinstance(info, dict)
     return int(info["pid"])
+
+
+def everyone(product: Product) -> list[int]:
+    """All processes of the product, its database's too."""
+    found, waiting = [], [product.process.pid]
+    while waiting:
+        each = waiting.pop()
+        found.append(each)
+        waiting += children_of(each)
+    postmaster = Layout(product.data).postgres / "cluster" / "postmaster.pid"
+    server = int(postmaster.read_text().split()[0])
+    return [*found, server, *children_of(server)]
+
+
+def open_files(product: Product) -> Iterator[tuple[str, Path]]:
+    """Each plain file that a process of the product has open: its name, and where it can be read even if the
+    name is gone."""
+    seen = set()
+    for process in everyone(product):
+        for path in Path(f"/proc/{process}/fd").glob("*"):
+            with contextlib.suppress(OSError):
+                about = path.stat()
+                if stat.S_ISREG(about.st_mode) and (about.st_dev, about.st_ino) not in seen:
+                    seen.add((about.st_dev, about.st_ino))
+                    yield str(path.readlink()), path
 
 
 @contextlib.contextmanager

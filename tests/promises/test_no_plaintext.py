@@ -1,93 +1,37 @@
-"""Promise: what a candidate shows, says and types lies in the clear on no disk, ours or theirs.
+"""Promise: what a candidate shows, says and types, and what is kept about them, lies in the clear nowhere.
 
-Sought after the whole story (recorded, sealed, analysed, replayed): the typed note, the transcript, the
-link's secret, the media's own beginning and pieces of its pictures and sounds. Where: the data folder with
-the database's files, its write-ahead log and its dump, and the browsers' profiles, one as a crash left it.
+Sought after the whole story (recorded, sealed, analysed, replayed, a résumé and a note kept): the typed note,
+the transcript, the link's secret, the media's own beginning and pieces of its pictures and sounds, résumés
+and a reviewer's note; as they are, in UTF-16, base64, hexadecimal, forms and JSON. Where: the data folder
+with the database's files and write-ahead log, every column, open files, mails, and the browsers' profiles,
+one as a crash left it. test_no_plaintext_on_the_way.py watches what passes.
 """
 
 from __future__ import annotations
 
-import json
 import os
-import random
 import re
-import subprocess
+import secrets
 import uuid
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
 from appliance.embedded.layout import Layout
-from appliance.embedded.postgres import PORT, SUPERUSER
+from tests.flow.database import superuser, walk
 from tests.flow.desk import Desk, browser
 from tests.flow.fixtures import Told
-from tests.support import product, story
+from tests.flow.paperwork import Kept
+from tests.flow.processes import open_files
+from tests.flow.relay import Relay
+from tests.support import story
+from tests.support.canary import BLOCK, Canaries
 from tests.support.product import Product
 
 pytestmark = [pytest.mark.promise, pytest.mark.flow, pytest.mark.browser]
 
-PIECE = 24  # bytes of media: nothing else holds the same by chance
-PIECES = 12
-BLOCK = 4 << 20
 # What the container of every browser's recording says of itself; a MIME type spells none of them so.
 MAGIC = {"codec": b"V_VP8", "sound": b"OpusHead", "head": bytes.fromhex("1a45dfa39f4286810142f7810142f281")}
-
-
-@dataclass
-class Canaries:
-    """Name → the bytes that must not be found; the longest decides how blocks overlap."""
-
-    needles: dict[str, bytes] = field(default_factory=dict)
-
-    def text(self, name: str, text: str) -> None:
-        self.needles[name] = text.encode()
-        self.needles[f"{name} in UTF-16"] = text.encode("utf-16-le")
-
-    def media(self, name: str, data: bytes) -> None:
-        """Pieces of a track from all over it, varied enough to be nobody else's."""
-        pick = random.Random(name)
-        pieces: list[bytes] = []
-        while len(pieces) < PIECES:
-            at = pick.randrange(len(data) - PIECE)
-            piece = data[at : at + PIECE]
-            if len(set(piece)) > PIECE * 3 // 4:
-                pieces.append(piece)
-        self.needles |= {f"{name} {number}": piece for number, piece in enumerate(pieces)}
-
-    def in_file(self, path: Path) -> tuple[int, set[str]]:
-        """How many bytes were read, and what was found."""
-        longest = max(len(needle) for needle in self.needles.values())
-        found: set[str] = set()
-        read, tail = 0, b""
-        with path.open("rb") as file:
-            while block := file.read(BLOCK):
-                read += len(block)
-                window = tail + block
-                found |= {name for name, needle in self.needles.items() if needle in window}
-                tail = window[-longest:]
-        return read, found
-
-    def scan(self, folders: Iterable[Path]) -> tuple[int, list[str]]:
-        """Every file below these folders: the bytes read, and each thing found with its place."""
-        total, hits = 0, []
-        for path in files(folders):
-            try:
-                read, found = self.in_file(path)
-            except OSError:  # a running product also removes files
-                continue
-            total += read
-            hits += [f"{name} in {path}" for name in sorted(found)]
-        return total, hits
-
-
-def files(folders: Iterable[Path]) -> Iterator[Path]:
-    for folder in folders:
-        for where, _, names in os.walk(folder):
-            for path in (Path(where) / name for name in names):
-                if path.is_file() and not path.is_symlink():
-                    yield path
 
 
 @pytest.fixture(scope="module")
@@ -96,9 +40,14 @@ def told(anna: Told, ming: Told) -> list[Told]:
 
 
 @pytest.fixture(scope="module")
-def secrets_of(told: list[Told], recruiter: Desk) -> Canaries:
-    """Everything that only keys may show, read through replays of both interviews."""
+def secrets_of(told: list[Told], kept: Kept, recruiter: Desk) -> Canaries:
+    """Everything that only keys may show: what was kept by hand, and both interviews through replays."""
     canaries = Canaries(dict(MAGIC))
+    for number, (data, word) in enumerate(zip(kept.resumes, kept.words, strict=True), start=1):
+        canaries.media(f"résumé {number}", data)
+        canaries.text(f"résumé {number}'s word", word)
+    canaries.text("the reviewer's note", kept.note)
+    canaries.text("the reviewer's changed note", kept.changed)
     for person, each in zip(("Anna", "Ming"), told, strict=True):
         view = recruiter.open_view(each.recording)
         canaries.text(f"{person}'s note", each.note)
@@ -117,36 +66,33 @@ def longest_words(text: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def dump(live: Product, told: list[Told], folder: Path) -> Path:
-    """The database as its superuser can read it: what compressed values say in the clear."""
-    layout = Layout(live.data)
-    path = folder / "dump" / "fupan.sql"
-    path.parent.mkdir(exist_ok=True)
-    password = json.loads((layout.secrets / "database.json").read_text())["superuser"]
-    subprocess.run(
-        [
-            product.DEBIAN_POSTGRES / "bin" / "pg_dump",
-            f"--host={layout.postgres / 'socket'}",
-            f"--port={PORT}",
-            f"--username={SUPERUSER}",
-            f"--file={path}",
-            live.settings.database.name,
-        ],
-        env={"PGPASSWORD": password, "PATH": os.environ["PATH"]},
-        check=True,
-        timeout=60,
-    )
-    assert str(told[0].recording).encode() in path.read_bytes()
-    return path.parent
+def places(live: Product, told: list[Told], kept: Kept) -> dict[str, Path]:
+    """Every folder in which the product keeps anything, by what it is."""
+    layout, settings = Layout(live.data), live.settings
+    assert settings.key_backup_folder is not None
+    return {
+        "vault": settings.vault_folder,
+        "keys": settings.keys_folder,
+        "key backups": settings.key_backup_folder,
+        "intake": settings.intake_folder,
+        "keyholder": live.data / "keyholder",
+        "logs": layout.logs,
+        "temporary files": layout.temporary,
+        "mail": settings.spool_folder,
+        "database": layout.postgres / "cluster" / "base",
+        "write-ahead log": layout.postgres / "cluster" / "pg_wal",
+    }
 
 
 def test_nothing_lies_in_the_clear_on_the_servers(
-    live: Product, secrets_of: Canaries, dump: Path, record_property: pytest.RecordProperty
+    live: Product, secrets_of: Canaries, places: dict[str, Path], record_property: pytest.RecordProperty
 ) -> None:
-    assert (live.data / "postgres" / "cluster" / "pg_wal").is_dir()
-    read, hits = secrets_of.scan([live.data, dump])
+    with superuser(live) as database:
+        database.execute("CHECKPOINT")  # what only memory held is in the files now
+    read, hits = secrets_of.scan([live.data])
     figure = (
-        f"{len(secrets_of.needles)} secrets sought in {read / 1e6:.0f} MB of the servers: {len(hits)} found"
+        f"{len(secrets_of.needles)} secrets and spellings of them sought in {read / 1e6:.0f} MB of the "
+        f"servers, {len(places)} places: {len(hits)} found"
     )
     print(figure)
     record_property("figure", figure)
@@ -154,10 +100,74 @@ def test_nothing_lies_in_the_clear_on_the_servers(
     assert hits == []
 
 
+def test_each_place_is_searched(places: dict[str, Path]) -> None:
+    """What lies there in the clear would be found, in whichever spelling."""
+    planted = Canaries()
+    planted.text("planted", secrets.token_urlsafe(24) + "量")
+    for name, folder in places.items():
+        folder.mkdir(exist_ok=True)
+        path = folder / f"planted-{uuid.uuid4()}"
+        path.write_bytes(os.urandom(1000) + b"-".join(planted.needles.values()))
+        try:
+            _, hits = planted.scan([folder])
+        finally:
+            path.unlink()
+        assert len(hits) == len(planted.needles), name
+
+
+def test_no_open_file_holds_any_also_one_without_a_name(live: Product, secrets_of: Canaries) -> None:
+    found = [f"{name} in {where}" for where, path in open_files(live) for name in secrets_of.in_file(path)[1]]
+    assert found == []
+
+
+def test_no_column_of_any_table_holds_any(
+    live: Product, secrets_of: Canaries, record_property: pytest.RecordProperty
+) -> None:
+    """Each value as the superuser reads it: compressed and moved-out ones lie in no file in the clear."""
+    with superuser(live) as database:
+        hits, columns, size = walk(database, secrets_of)
+        known = Canaries()
+        known.text("a name for lists", "anna@example.com")
+        expected, _, _ = walk(database, known)
+    figure = f"{columns} columns of the database with {size / 1e6:.1f} MB: {len(hits)} found"
+    print(figure)
+    record_property("figure", figure)
+    assert columns > 150
+    assert hits == []
+    assert any(hit.endswith("in candidate.email") for hit in expected)
+
+
+def test_no_column_hides_what_postgresql_compresses(live: Product) -> None:
+    """The control: text of the largest kind, in a database of its own."""
+    planted = Canaries()
+    planted.text("planted", secrets.token_urlsafe(24))
+    text = (planted.needles["planted"].decode() + " ") * 5000
+    with superuser(live) as database:
+        database.execute("CREATE DATABASE control")
+        try:
+            with superuser(live, "control") as other:
+                other.execute("CREATE TABLE public.notes (words text, bytes bytea)")
+                other.execute("INSERT INTO notes VALUES (%s, %s)", (text, text.encode()))
+                hits, _, _ = walk(other, planted)
+        finally:
+            database.execute("DROP DATABASE control WITH (FORCE)")
+    assert {hit.rsplit(" in ", 1)[1] for hit in hits} == {"notes.words", "notes.bytes"}
+
+
+def test_no_mail_says_any_but_the_link(relay: Relay, secrets_of: Canaries) -> None:
+    assert relay.mails
+    sent = b"".join(
+        bytes(mail) + b"".join(part.get_payload(decode=True) or b"" for part in mail.walk())
+        for mail in relay.mails
+    )
+    assert {name for name in secrets_of.found(sent) if "'s link" not in name} == set()
+    assert any("'s link" in name for name in secrets_of.found(sent))
+
+
 def test_nothing_lies_in_the_clear_in_the_candidates_browser(
     secrets_of: Canaries, told: list[Told], record_property: pytest.RecordProperty
 ) -> None:
-    page_writes = Canaries({name: each for name, each in secrets_of.needles.items() if "'s link" not in name})
+    page_writes = secrets_of.without("'s link")
     profiles = [profile for each in told for profile in each.profiles]
     read, hits = page_writes.scan(profiles)
     figure = f"{read / 1e6:.0f} MB in {len(profiles)} browser profiles: {len(hits)} found"
@@ -184,8 +194,8 @@ def test_the_same_search_finds_each_of_them_where_it_is(
             (tmp_path / "opened" / f"{uuid.uuid4()}.json").write_bytes(data)
     _, hits = secrets_of.scan([tmp_path / "opened"])
     found = {hit.split(" in /")[0] for hit in hits}
-    sought = {name for name in secrets_of.needles if "UTF-16" not in name and "link" not in name}
-    assert found >= {name for name in sought if "screen" not in name and name != "head"}
+    opened = re.compile(r"(Anna|Ming)'s (note|words \d+|camera \d+)|codec|sound")
+    assert found >= {name for name in secrets_of.needles if opened.fullmatch(name)}
 
 
 def test_a_page_that_wrote_it_would_be_found(secrets_of: Canaries, told: list[Told], tmp_path: Path) -> None:
@@ -227,4 +237,13 @@ def test_watching_leaves_nothing_in_the_viewers_browser(
 ) -> None:
     read, hits = secrets_of.scan([replayed])
     record_property("figure", f"{read / 1e6:.0f} MB in a viewer's browser: {len(hits)} found")
+    assert hits == []
+
+
+def test_keeping_leaves_nothing_in_the_recruiters_browser(
+    secrets_of: Canaries, kept: Kept, record_property: pytest.RecordProperty
+) -> None:
+    read, hits = secrets_of.scan([kept.profile])
+    record_property("figure", f"{read / 1e6:.0f} MB in a recruiter's browser: {len(hits)} found")
+    assert read > 1_000_000
     assert hits == []

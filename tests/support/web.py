@@ -46,7 +46,8 @@ class Client:
 
     def __init__(self, url: str, headers: Mapping[str, str] | None = None) -> None:
         self.url, self.headers = url, dict(headers or {})
-        jar = urllib.request.HTTPCookieProcessor(http.cookiejar.CookieJar())
+        self.cookies = http.cookiejar.CookieJar()
+        jar = urllib.request.HTTPCookieProcessor(self.cookies)
         # No proxy of the environment stands between a test and 127.0.0.1.
         self._opener = urllib.request.build_opener(jar, _Stay, urllib.request.ProxyHandler({}))
 
@@ -57,10 +58,11 @@ class Client:
         *,
         headers: Mapping[str, str] | None = None,
         data: bytes | None = None,
+        raw: bytes | None = None,
         json: object = None,
         form: Mapping[str, str | Iterable[str]] | None = None,
     ) -> Answer:
-        """Send one request; every status is an answer."""
+        """Send one request; every status is an answer. `raw` is sent under the Content-Type in `headers`."""
         sent = {**self.headers, **(headers or {})}
         if json is not None:
             data, sent["Content-Type"] = _json_bytes(json), "application/json"
@@ -69,6 +71,8 @@ class Client:
             sent["Content-Type"] = "application/x-www-form-urlencoded"
         elif data is not None:
             sent["Content-Type"] = "application/octet-stream"
+        elif raw is not None:
+            data = raw
         request = urllib.request.Request(self.url + path, data, sent, method=method)
         try:
             with self._opener.open(request, timeout=SECONDS) as response:
