@@ -44,10 +44,10 @@ def _text(value: object) -> bool:
 
 
 def _figures(value: object) -> bool:
-    """A small flat object of names with numbers or short texts."""
+    """A small flat object of names with numbers, or with names such as a receipt's: no words of anybody's."""
     if not isinstance(value, dict) or len(value) > MAX_NUMBERS:
         return False
-    return all(_text(name) and (_number(each) or _text(each)) for name, each in value.items())
+    return all(_name(name) and (_number(each) or _name(each)) for name, each in value.items())
 
 
 def _one_of(words: tuple[str, ...]) -> Callable[[object], bool]:
