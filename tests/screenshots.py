@@ -35,6 +35,7 @@ PAGES = {
         "position_new": "/positions/new",
         "candidates": "/candidates",
         "attempt": "/attempts/{demo}",
+        "notes": "/attempts/{demo}/notes",
         "not_found": "/no-such-page",
         "styleguide": "/_styleguide",
     },
