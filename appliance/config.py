@@ -74,6 +74,16 @@ class Timing:
 
 
 @dataclass(frozen=True)
+class UseLimitSettings:
+    """For how many recordings the keyholder gives keys within an hour: to one person who opens them, and to
+    all that a unit does."""
+
+    replay_recordings_per_hour: int = 120
+    staff_recordings_per_hour: int = 3000
+    worker_recordings_per_hour: int = 30000
+
+
+@dataclass(frozen=True)
 class Settings:
     """Everything a process needs to know about its site. Paths are absolute.
 
@@ -88,6 +98,7 @@ class Settings:
     smtp: Smtp = field(default_factory=Smtp)
     timing: Timing = field(default_factory=Timing)
     vault: VaultSettings = field(default_factory=VaultSettings)
+    keyholder: UseLimitSettings = field(default_factory=UseLimitSettings)
     erase: Erase = field(default_factory=Erase)
     profile: str = "embedded"
     deployment: str = "cn"
@@ -188,6 +199,7 @@ def from_mapping(raw: Mapping[str, Any], where: str = "settings") -> Settings:
     values["database"] = Database(**values["database"])
     values["smtp"] = Smtp(**values.get("smtp", {}))
     values["vault"] = VaultSettings(**values.get("vault", {}))
+    values["keyholder"] = UseLimitSettings(**values.get("keyholder", {}))
     values["erase"] = Erase(**values.get("erase", {}))
     values["timing"] = Timing(**values.get("timing", {}))
     return Settings(**values)

@@ -108,6 +108,16 @@ class KeyRefusedError(FupanError):
     message = "The key was refused because the access record for it is missing, closed or expired."
 
 
+class TooManyKeysError(FupanError):
+    """So many recordings' keys were asked for that this one has to wait; `seconds` says how long."""
+
+    status, code = 429, "too_many_keys"
+    message = (
+        "So many recordings were opened within the last hour that this one has to wait. Try again in "
+        "%(minutes)s minutes. The security administrator and the auditor have been told."
+    )
+
+
 class DatabaseDownError(FupanError):
     """PostgreSQL does not answer."""
 

@@ -17,6 +17,7 @@ from appliance.errors import (
     FupanError,
     KeyholderDownError,
     StorageFullError,
+    TooManyKeysError,
     VaultLockedError,
 )
 from storage.vault import VaultFull
@@ -31,6 +32,7 @@ WAIT_SECONDS = {
     AuditUnavailableError.code: 5,
     VaultLockedError.code: 15,
     KeyholderDownError.code: 15,
+    TooManyKeysError.code: 300,
     FULL: 60,
 }
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})

@@ -116,6 +116,11 @@ TABLES: dict[str, dict[str, Rule]] = {
             tuple,
         ),
     },
+    "keyholder": {
+        "replay_recordings_per_hour": _whole(1, 10**6),
+        "staff_recordings_per_hour": _whole(1, 10**6),
+        "worker_recordings_per_hour": _whole(1, 10**6),
+    },
     "erase": {
         "grace_days": _whole(0, 365),
         "daily_percent": _whole(1, 100),

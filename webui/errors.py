@@ -88,8 +88,8 @@ def answer(error: FupanError) -> Response:
             render_template("error.html", error=error, message=message_of(error), title=_title(error.status))
         )
     response.status_code = error.status
-    if error.status in (503, 507):
-        response.headers["Retry-After"] = str(RETRY_SECONDS)
+    if error.status in (429, 503, 507):
+        response.headers["Retry-After"] = str(error.params.get("seconds", RETRY_SECONDS))
     return response
 
 
@@ -106,6 +106,7 @@ def _title(status: int) -> str:
         415: _("This request could not be read"),
         416: _("No such part"),
         422: _("Please check"),
+        429: _("Too many at once"),
         501: _("Stored by a newer release"),
         502: _("A file is damaged"),
         503: _("Not available at the moment"),

@@ -129,6 +129,10 @@ def waiting(code: str | None) -> str:
         "keyholder_down": _(
             "Waiting: the keyholder is not running. It goes on by itself; tell your system administrator."
         ),
+        "too_many_keys": _(
+            "Waiting: so many recordings were worked on within an hour that the keyholder makes a pause. "
+            "It goes on by itself."
+        ),
         "full": _(
             "Waiting for room: the disk is full. Nothing is lost, and it goes on by itself; "
             "tell your system administrator to make room."
@@ -141,6 +145,8 @@ def _reasons_of_work() -> dict[str, str]:
         "vault_locked": _("the vault is locked"),
         "keyholder_down": _("the keyholder is not running"),
         "full": _("the disk is full"),
+        "too_many_keys": _("too many recordings within an hour"),
+        "bulk_use": _("keys of very many recordings were asked for"),
         "timeout": _("it took too long"),
         "memory": _("it needed too much memory"),
         "crash": _("its process ended by itself"),

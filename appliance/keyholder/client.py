@@ -28,7 +28,7 @@ TIMEOUT_SECONDS = 15.0
 @dataclass(frozen=True)
 class Status:
     """How the keyholder is. `day_key` is the id (its day) of the day key in use, `last_day_key` that of the
-    last one published ahead; `uses` counts journal entries;
+    last one published ahead; `uses` counts journal entries; `alarms` are the kinds of the newest alarms;
     `ledger` is how far the erase ledger goes (`count:head`), `ledger_problem` why it cannot be believed."""
 
     vault_id: uuid.UUID
@@ -38,6 +38,7 @@ class Status:
     uses: int
     ledger: str = ""
     ledger_problem: str = ""
+    alarms: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -96,6 +97,7 @@ class Keyholder:
             found["uses"],
             found["ledger"],
             found["ledger_problem"],
+            tuple(found["alarms"]),
         )
 
     def require_unlocked(self) -> None:

@@ -18,7 +18,7 @@ from appliance.audit.log import Action
 from appliance.config import Settings
 from appliance.database import transaction
 from appliance.domain import Owner, OwnerKind, RecordingState
-from appliance.keyholder.gate import Committed, committed, refused
+from appliance.keyholder.gate import Committed, committed, person_of, refused
 from appliance.tables import attempt, recording
 
 # However far ahead an event says it expires, it opens nothing later than this.
@@ -54,6 +54,7 @@ class DocumentUse:
     event_hash: bytes
     owner: Owner
     purpose: str
+    person: str
     names: frozenset[str]
     expires: dt.datetime
 
@@ -88,7 +89,8 @@ def _demand(settings: Settings, owner: Owner, event_id: uuid.UUID, *, keep: bool
         if expires <= found.now:
             raise refused("the event has expired")
         _require_owner(tx, owner)
-    return DocumentUse(event_id, found.hash, owner, purpose, _names(details, kind), expires)
+    person = person_of(found.body)
+    return DocumentUse(event_id, found.hash, owner, purpose, person, _names(details, kind), expires)
 
 
 def _require_statement(body: dict[str, Any], action: Action, details: dict[str, Any], owner: Owner) -> None:

@@ -70,13 +70,15 @@ class Committed:
 
 @dataclass(frozen=True)
 class Use:
-    """A use of keys that the log allows now. `browser_keys`: those pinned for the recording, 65 bytes."""
+    """A use of keys that the log allows now. `person`: the account that acts, or empty; `browser_keys`: those
+    pinned for the recording, 65 bytes."""
 
     event_id: uuid.UUID
     event_hash: bytes
     recording: uuid.UUID
     purpose: str
     unit: str
+    person: str
     expires: dt.datetime
     department: uuid.UUID
     browser_keys: frozenset[bytes]
@@ -96,7 +98,7 @@ def demand(
         expires = _expiry(tx, found.body, found.seq, recording_id, purpose_name)
         if expires <= found.now:
             raise refused("the event has expired")
-        return _use(tx, found.hash, recording_id, event_id, purpose_name, purpose.unit, expires)
+        return _use(tx, found, recording_id, event_id, purpose_name, purpose.unit, expires)
 
 
 def demand_order(
@@ -174,6 +176,12 @@ def committed(tx: Connection, event_id: uuid.UUID) -> Committed:
     return Committed(row.seq, bytes(row.hash), json.loads(row.body), now)
 
 
+def person_of(body: dict[str, Any]) -> str:
+    """The account that acts in an event; empty where it is a unit or nobody."""
+    actor = body["event"]["actor"]
+    return str(actor["id"]) if actor["kind"] == "account" else ""
+
+
 def refused(reason: str) -> KeyRefusedError:
     """The refusal, with its reason."""
     return KeyRefusedError(reason=reason)
@@ -232,7 +240,7 @@ def _require_running(
 
 def _use(
     tx: Connection,
-    event_hash: bytes,
+    found: Committed,
     recording_id: uuid.UUID,
     event_id: uuid.UUID,
     purpose: str,
@@ -259,10 +267,11 @@ def _use(
     pinned = tx.scalars(select(browser_key.c.public_key).where(browser_key.c.attempt_id == recording_id))
     return Use(
         event_id,
-        bytes(event_hash),
+        found.hash,
         recording_id,
         purpose,
         unit,
+        person_of(found.body),
         expires,
         about.department_id,
         frozenset(bytes(key) for key in pinned),

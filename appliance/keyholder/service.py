@@ -29,6 +29,7 @@ from appliance.keyholder.ceremony import Ceremonies
 from appliance.keyholder.custody import Custody
 from appliance.keyholder.journal import Journal
 from appliance.keyholder.keyring import Keyring
+from appliance.keyholder.use_limits import UseLimits
 from appliance.keyholder.watch import Watch
 from appliance.keyholder.wire import Request
 from appliance.vault_errors import NoVaultError, UnlockError
@@ -65,7 +66,8 @@ class Service:
         """Serve this vault from now on."""
         self.custody = custody
         keyring = Keyring(self._settings, self.ceremonies)
-        self.desk = Desk(self._settings, custody, self._journal, self.ceremonies, keyring)
+        limits = UseLimits.of(self._settings.keyholder)
+        self.desk = Desk(self._settings, custody, self._journal, self.ceremonies, keyring, limits)
         operations: dict[str, Operation] = {}
         for family in FAMILIES:
             operations |= family(self.desk).operations()

@@ -23,6 +23,7 @@ from appliance.errors import (
     LedgerRefusedError,
     NewerFormatError,
     StorageFullError,
+    TooManyKeysError,
     VaultLockedError,
 )
 from appliance.vault_errors import NoVaultError, UnlockError, VaultChangeError
@@ -47,6 +48,7 @@ _ERRORS: dict[str, type[FupanError]] = {
         NewerFormatError,
         NoVaultError,
         StorageFullError,
+        TooManyKeysError,
         UnlockError,
         VaultChangeError,
         VaultLockedError,

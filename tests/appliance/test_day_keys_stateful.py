@@ -31,10 +31,12 @@ from appliance.database import transaction
 from appliance.keyholder import day_keys, unlock, vault_file
 from appliance.keyholder.answers.days import Days
 from appliance.keyholder.answers.desk import Desk, Peer
+from appliance.keyholder.ceremony import Ceremonies
 from appliance.keyholder.clock import Clock
 from appliance.keyholder.custody import Custody
 from appliance.keyholder.journal import Journal
 from appliance.keyholder.keyring import Keyring
+from appliance.keyholder.use_limits import UseLimits
 from appliance.tables import attempt, browser_key, candidate, recording
 from tests.support import factory
 
@@ -80,11 +82,13 @@ class Machine(RuleBasedStateMachine):
         self.custody = Custody(here, self.journal)
         self.ahead = mock.patch.object(day_keys, "DAYS_AHEAD", AHEAD)
         self.ahead.start()
-        self.keyring = Keyring(here)
+        self.keyring = Keyring(here, Ceremonies())
         self._unlock()
         clock = Clock(lambda: self.now.timestamp(), lambda: self.now.timestamp())
-        desk = Desk(self.site, self.custody, self.journal, clock)
-        self.days = Days(desk)
+        limits = UseLimits.of(self.site.keyholder)
+        self.days = Days(
+            Desk(self.site, self.custody, self.journal, Ceremonies(), self.keyring, limits, clock)
+        )
         self.listed: list[str] = []
         self.bring_list()
 
@@ -92,7 +96,7 @@ class Machine(RuleBasedStateMachine):
         slot = self.keyring.at_hand(self.custody.description)
         assert slot is not None
         with mock.patch.object(self.custody.days, "publish"):  # which would be for the real day
-            self.custody.unlock(slot, self.keyring.slot_key(slot))
+            self.custody.unlock(slot, self.keyring.slot_key(self.custody.description, slot))
 
     def teardown(self) -> None:
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import uuid
 from collections.abc import Callable, Iterator
@@ -11,13 +12,14 @@ from typing import Any
 
 from appliance.audit.log import Action
 from appliance.config import Settings
-from appliance.errors import KeyholderDownError, KeyRefusedError
+from appliance.errors import KeyholderDownError, KeyRefusedError, TooManyKeysError
 from appliance.keyholder import gate
 from appliance.keyholder.ceremony import Ceremonies
 from appliance.keyholder.clock import Clock
 from appliance.keyholder.custody import Custody
 from appliance.keyholder.journal import Journal
 from appliance.keyholder.keyring import Keyring
+from appliance.keyholder.use_limits import UseLimits
 from appliance.keyholder.wire import Request
 
 logger = logging.getLogger(__name__)
@@ -78,7 +80,21 @@ class Desk:
     journal: Journal
     ceremonies: Ceremonies
     keyring: Keyring
+    limits: UseLimits
     clock: Clock = field(default_factory=Clock)
+
+    def within_limits(self, operation: str, peer: Peer, owner: uuid.UUID, unit: str, person: str) -> None:
+        """Count a use before its key is made. Raises TooManyKeysError, which is in the journal, and an alarm
+        once for each time that somebody reaches the limit."""
+        exceeded = self.limits.ask(owner, unit, person)
+        if exceeded is None:
+            return
+        about = {"unit": unit, "person": person} if person else {"unit": unit}
+        self.record(operation, peer, {"refused": "too many recordings", "owner": str(owner), **about})
+        if exceeded.first:
+            self.alarm("bulk_use", peer, who=exceeded.who, limit=exceeded.limit, **about)
+        minutes = math.ceil(exceeded.seconds / 60)
+        raise TooManyKeysError(seconds=exceeded.seconds, minutes=minutes)
 
     def record(self, operation: str, peer: Peer, entry: dict[str, Any]) -> None:
         """On disk before the answer; a use that cannot be recorded does not happen."""

@@ -39,6 +39,7 @@ class Documents:
             use = document_gate.demand_keep(self._desk.settings, owner, request.uuid("event"), name)
             if use.event_id in self._kept:
                 raise KeyRefusedError(reason="the event was used before")
+            self._desk.within_limits(request.operation, peer, owner.id, "staff", use.person)
             if owner.kind is OwnerKind.PERSON:
                 self._custody.tree.create_person_key(owner.id)
             header, key = self._custody.tree.new_file_key(owner.id, "document", name, owner.kind)
@@ -52,6 +53,7 @@ class Documents:
         headers = [parse_header(raw) for raw in request.blobs("headers")]
         names = [header.name for header in headers]
         use = document_gate.demand_open(self._desk.settings, owner, request.uuid("event"), names)
+        self._desk.within_limits(request.operation, peer, owner.id, "staff", use.person)
         if any((header.owner, header.kind) != (owner.id, "document") for header in headers):
             raise KeyRefusedError(reason="a file belongs to another owner")
         keys = [to_text(self._custody.tree.file_key(header, owner.kind)) for header in headers]

@@ -28,7 +28,7 @@ class Plain:
             "alarms": self._alarms,
         }
 
-    def _status(self, _request: Request, _peer: Peer) -> dict[str, Any]:
+    def _status(self, request: Request, peer: Peer) -> dict[str, Any]:
         published, current = self._custody.days.published(), self._custody.days.current(_today())
         return {
             "vault": str(self._custody.vault_id),
@@ -36,6 +36,7 @@ class Plain:
             "day_key": current.id if current else None,
             "last_day_key": published[-1].id if published else None,
             "uses": self._desk.journal.count,
+            "alarms": [alarm["alarm"] for alarm in self._alarms(request, peer)],
             "ledger": str(self._custody.erasures.head),
             "ledger_problem": self._custody.erasures.problem,
         }

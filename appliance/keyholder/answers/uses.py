@@ -26,7 +26,7 @@ class Uses:
         }
 
     def _create_recording_key(self, request: Request, peer: Peer) -> str:
-        use = self._demand(request, purpose="seal")
+        use = self._demand(request, peer, purpose="seal")
         if request.uuid("department") != use.department:
             raise KeyRefusedError(reason="the recording belongs to another department")
         year = request.number("year", 2000, 9999)
@@ -35,7 +35,7 @@ class Uses:
         return parent
 
     def _file_keys(self, request: Request, peer: Peer) -> list[str]:
-        use = self._demand(request)
+        use = self._demand(request, peer)
         headers = [parse_header(raw) for raw in request.blobs("headers")]
         if any(header.owner != use.recording for header in headers):
             raise KeyRefusedError(reason="a file belongs to another recording")
@@ -44,7 +44,7 @@ class Uses:
         return keys
 
     def _new_file_keys(self, request: Request, peer: Peer) -> list[list[str]]:
-        use = self._demand(request)
+        use = self._demand(request, peer)
         names = request.pairs("names")
         if any(kind not in gate.PURPOSES[use.purpose].new_kinds for kind, _ in names):
             raise KeyRefusedError(reason=f"{use.purpose} does not write such files")
@@ -53,7 +53,7 @@ class Uses:
         return [[to_text(header.raw), to_text(key)] for header, key in made]
 
     def _epoch_keys(self, request: Request, peer: Peer) -> list[dict[str, str]]:
-        use = self._demand(request)
+        use = self._demand(request, peer)
         answers = [self._epoch_key(raw, use) for raw in request.blobs("openings")]
         opened = sum("key" in answer for answer in answers)
         self._record_use(request.operation, peer, use, [f"{opened} of {len(answers)} epochs"])
@@ -76,15 +76,17 @@ class Uses:
         except NotFound:
             return {"problem": "day_key"}
 
-    def _demand(self, request: Request, purpose: str | None = None) -> Use:
+    def _demand(self, request: Request, peer: Peer, purpose: str | None = None) -> Use:
         self._custody.require_unlocked()
-        return gate.demand(
+        use = gate.demand(
             self._desk.settings,
             request.operation,
             request.uuid("recording"),
             request.uuid("event"),
             purpose or request.text("purpose"),
         )
+        self._desk.within_limits(request.operation, peer, use.recording, use.unit, use.person)
+        return use
 
     def _record_use(self, operation: str, peer: Peer, use: Use, items: list[str]) -> None:
         entry = {

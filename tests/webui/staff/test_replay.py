@@ -5,12 +5,15 @@ from __future__ import annotations
 import re
 import uuid
 
+import pytest
 from flask.testing import FlaskClient
 from sqlalchemy import select, update
 
 from appliance.audit.log import Action
 from appliance.database import transaction
 from appliance.domain import Role
+from appliance.errors import TooManyKeysError
+from appliance.keyholder.client import Keyholder
 from appliance.tables import analysis, audit_event, replay_view
 from storage.vault import Vault
 from tests.support.desk import CONTENTS, Desk, post
@@ -127,6 +130,20 @@ def test_a_locked_vault_is_a_page_that_says_so(desk: Desk) -> None:
     assert answer.status_code == 503
     assert "The vault is locked" in answer.text
     assert Action.REPLAY_OPEN not in actions(desk)
+
+
+def test_who_opened_too_many_is_told_when_to_come_back(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    browser = desk.client(Role.RECRUITER)
+    view = opened(desk, browser, desk.sealed(4))
+
+    def limited(*_: object) -> None:
+        raise TooManyKeysError(seconds=600, minutes=10)
+
+    monkeypatch.setattr(Keyholder, "file_keys", limited)
+    answer = browser.get(f"{view}/tracks/camera", headers={"Accept": "application/json"})
+    assert (answer.status_code, answer.json["code"]) == (429, "too_many_keys")
+    assert answer.headers["Retry-After"] == "600"
+    assert "Try again in 10 minutes" in answer.json["message"]
 
 
 def test_without_a_keyholder_pages_say_so_and_go_on(desk: Desk) -> None:
