@@ -33,6 +33,7 @@ class Permission(enum.StrEnum):
     RESUME_READ = "resume:read"
     RESUME_WRITE = "resume:write"
 
+    VAULT_GIVE_SHARE = "vault:give-share"
     HEALTH_READ = "health:read"
     ACCOUNT_MANAGE = "account:manage"
     AUDIT_READ = "audit:read"
@@ -41,7 +42,10 @@ class Permission(enum.StrEnum):
 
 ADMINISTRATORS = frozenset({Role.SYSTEM_ADMIN, Role.SECURITY_ADMIN, Role.AUDITOR})
 
-_SIGNED_IN = frozenset({Permission.PUBLIC, Permission.SESSION_OWN, Permission.ACCOUNT_OWN})
+# Whoever keeps a share may give it; which people do is not known here.
+_SIGNED_IN = frozenset(
+    {Permission.PUBLIC, Permission.SESSION_OWN, Permission.ACCOUNT_OWN, Permission.VAULT_GIVE_SHARE}
+)
 _REVIEWING = frozenset(
     {Permission.RECORDING_REPLAY, Permission.NOTE_READ, Permission.NOTE_WRITE, Permission.RESUME_READ}
 )

@@ -26,6 +26,7 @@ from webui.staff import (
     session,
     styleguide,
     today,
+    vault,
 )
 
 PAGES = (
@@ -41,6 +42,7 @@ PAGES = (
     own_account,
     health,
     styleguide,
+    vault,
 )
 
 

@@ -87,11 +87,13 @@ def navigation() -> list[NavigationItem]:
         ("access_log.index", _("Access log")),
         ("accounts.index", _("Accounts")),
         ("health.page", _("Health")),
+        ("vault.page", _("Vault")),  # for administrators; others come by the notice that it is locked
     ]
     here = (request.blueprint or "").split(".")[0]
     items = []
     for endpoint, label in entries:
-        if may(endpoint) and (endpoint != "today.page" or may("candidates.index")):
+        wanted = {"today.page": "candidates.index", "vault.page": "health.page"}.get(endpoint, endpoint)
+        if may(endpoint) and may(wanted):
             items.append(NavigationItem(url_for(endpoint), label, endpoint.split(".")[0] == here))
     return items
 
@@ -131,6 +133,8 @@ def flashed() -> list[tuple[str, str]]:
         "password-set": _("Your password is set. Sign in with it from now on."),
         "signed-out": _("You are signed out."),
         "chain-checked": _("The chain was checked just now."),
+        "share-given": _("Your share was taken. The others give theirs on their own."),
+        "vault-unlocked": _("The vault is unlocked. What waited goes on by itself."),
         "view-closed": _("The replay is closed. What you watched is on the access log."),
     }
     text = messages.get(request.args.get("done", ""))
