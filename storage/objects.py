@@ -109,7 +109,8 @@ class Objects(Protocol):
         """Whether something has this name."""
 
     def list(self, prefix: str = "") -> Iterator[Stored]:
-        """Everything whose name begins so, sorted by the bytes of its name, one after another."""
+        """Everything whose name begins so, one after another, sorted; only where a folder's name begins a
+        file's name beside it, stores differ in which comes first."""
 
     def tidy(self, prefix: str = "") -> None:
         """Remove what crashed writers left of objects whose names begin so; a living one's stays."""

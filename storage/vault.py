@@ -5,6 +5,8 @@ What is imported here is the whole of what the appliance may use; docs/vault_for
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from storage.check import Finding, check, check_journal, check_keys, check_ledger
 from storage.disk import remove, replace, sync_folder, write_once
 from storage.errors import (
@@ -202,6 +204,7 @@ __all__ = [
     "require_policy",
     "restore_generation",
     "rewrap",
+    "s3_objects",
     "seal_to",
     "self_test",
     "sign_by_browser",
@@ -216,3 +219,29 @@ __all__ = [
     "write_generation",
     "write_once",
 ]
+
+
+def s3_objects(
+    endpoint: str,
+    bucket: str,
+    prefix: str,
+    *,
+    access_key: str,
+    secret_key: str,
+    scratch: Path,
+    region: str,
+    ca_file: str,
+) -> Objects:
+    """Objects in an S3-compatible store; see S3Objects. Only where a site has one is its client loaded."""
+    from storage.s3 import S3Objects
+
+    return S3Objects(
+        endpoint,
+        bucket,
+        prefix,
+        access_key=access_key,
+        secret_key=secret_key,
+        scratch=scratch,
+        region=region,
+        ca_file=ca_file,
+    )

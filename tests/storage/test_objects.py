@@ -132,7 +132,7 @@ def test_what_is_removed_or_was_never_there(objects: Objects) -> None:
 
 
 def test_listings_are_sorted_and_end_at_their_prefix(objects: Objects) -> None:
-    made = ["1/b.fps", "1/b/c", "1/b-c", "22f/a.1", "22f/a.2", "22f/ab", "30", "notes.txt"]
+    made = ["1/b/c", "1/bc.fps", "1/bd-c", "22f/a.1", "22f/a.2", "22f/ab", "30", "notes.txt"]
     for name in reversed(made):
         put(objects, name, name.encode())
     assert names(objects) == sorted(made)
