@@ -13,12 +13,12 @@ from itertools import groupby
 from pathlib import Path
 
 from storage import disk
-from storage.errors import VaultError
+from storage.errors import StoreDown, VaultError
 from storage.files import Vault
 from storage.journal import payload_of, proves, read_index
 from storage.keystore import SUFFIX as KEY_SUFFIX
 from storage.keystore import KeyStore
-from storage.layout import parse_object_name
+from storage.layout import MARK, parse_object_name
 from storage.ledger import LEDGER_NAME
 from storage.ledger_format import Chain, parse_ledger
 from storage.objects import DiskObjects, Objects, Source, Stored, digest_of
@@ -55,19 +55,29 @@ def check(
     segments are proven where `file_key` gives the file's key (None where it cannot).
     """
     if isinstance(where, Vault):
-        found = [each for store in where.tiers.values() for each in check(store, full, file_key)]
-        return found + _in_both(where)
+        return _check_tiers(where, full, file_key)
     objects = DiskObjects(where) if isinstance(where, Path | str) else where
     return [each for stored in objects.list() for each in _check_stored(objects, stored, full, file_key)]
 
 
-def _in_both(vault: Vault) -> list[Finding]:
-    """A move that was cut short leaves a file on both tiers; the next one of its recording ends it."""
-    if vault.cold is None:
-        return []
-    names = heapq.merge(*((stored.name for stored in store.list()) for store in vault.tiers.values()))
-    twice = (name for name, same in groupby(names) if len(list(same)) > 1)
-    return [Finding(vault.cold.place(name), "twice", "on both tiers") for name in twice]
+def _check_tiers(vault: Vault, full: bool, file_key: FileKey | None) -> list[Finding]:
+    """Each tier by itself, one that cannot be looked at too; and what is on both: a move that was cut short
+    leaves that, and the next one of its recording ends it."""
+    findings = []
+    for store in vault.tiers.values():
+        try:
+            findings += check(store, full, file_key)
+        except StoreDown as error:
+            findings.append(Finding(store.place(""), error.kind, error.detail))
+    try:
+        vault.require_cold()
+        if vault.cold is not None:
+            names = heapq.merge(*((stored.name for stored in store.list()) for store in vault.tiers.values()))
+            twice = (name for name, same in groupby(names) if name != MARK and len(list(same)) > 1)
+            findings += [Finding(vault.cold.place(name), "twice", "on both tiers") for name in twice]
+    except StoreDown as error:
+        findings.append(Finding("the cold tier", error.kind, error.detail))
+    return findings
 
 
 def check_keys(root: Path | str) -> list[Finding]:
@@ -162,7 +172,7 @@ def _findings(path: Path, check_file: Callable[[Path], list[Finding]]) -> list[F
 def _check_stored(objects: Objects, stored: Stored, full: bool, file_key: FileKey | None) -> list[Finding]:
     """What is wrong with one entry, or why it cannot be looked at: nothing that lies there ends the check."""
     place = objects.place(stored.name)
-    if stored.name == LEDGER_NAME:
+    if stored.name in (LEDGER_NAME, MARK):
         return []  # check_ledger
     if stored.kind == "leftover":
         return [Finding(place, "leftover")]

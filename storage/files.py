@@ -11,9 +11,9 @@ from itertools import groupby
 from pathlib import Path
 from typing import Literal, NamedTuple, TypeVar
 
-from storage.errors import IntegrityError, NotFound
-from storage.layout import Place, object_name, parse_object_name, prefix_of
-from storage.objects import DiskObjects, Objects, Pending, Source, Stored
+from storage.errors import IntegrityError, NotFound, StoreDown
+from storage.layout import MARK, Place, object_name, parse_object_name, prefix_of
+from storage.objects import DiskObjects, FileSource, Objects, Pending, Source, Stored
 from storage.sealed import SealedReader, SealedWriter, read_header
 from storage.segment_format import MAX_HEADER_BYTES, SealedHeader, layout_of
 
@@ -173,13 +173,48 @@ class Vault:
         self, recording_id: uuid.UUID, kind: str, name: str, first: int = 1 << 17
     ) -> tuple[Tier, Source]:
         wanted = object_name(recording_id, kind, name)
-        return self._first(kind, name, lambda store: store.open(wanted, first))
+
+        def opened() -> tuple[Tier, Source]:
+            return self._first(kind, name, lambda store: store.open(wanted, first))
+
+        tier, source = opened()
+        if self.cold is not None and not isinstance(source, FileSource):  # which keeps what it has open
+            return tier, _Followed(source, lambda: opened()[1])
+        return tier, source
 
     def _first(self, kind: str, name: str, ask: Callable[[Objects], _T]) -> tuple[Tier, _T]:
         for tier, store in self._in_turn():
             with contextlib.suppress(NotFound):
                 return tier, ask(store)
+        self.require_cold()
         raise NotFound("file", f"{kind} {name}")
+
+    def require_cold(self) -> None:
+        """Raises StoreDown("missing") when recordings were moved to a cold tier that is not there now: a disk
+        that is not mounted leaves an empty folder, in which a file that is kept well seems to be lost."""
+        if self.hot.exists(MARK) and (self.cold is None or not self.cold.exists(MARK)):
+            where = self.cold.place("") if self.cold else "a cold tier that the settings do not name now"
+            raise StoreDown("missing", f"recordings were moved to {where}, and are not there: mounted?")
+
+
+class _Followed:
+    """A source that goes on from the other tier when its file is moved there meanwhile."""
+
+    def __init__(self, source: Source, again: Callable[[], Source]) -> None:
+        self._source, self._again, self.size = source, again, source.size
+
+    def read_at(self, length: int, offset: int, /) -> bytes:
+        try:
+            return self._source.read_at(length, offset)
+        except NotFound:
+            self._source = self._again()
+            return self._source.read_at(length, offset)
+
+    def forget(self, length: int, offset: int, /) -> None:
+        self._source.forget(length, offset)
+
+    def close(self) -> None:
+        self._source.close()
 
 
 def _places(tier: Tier, store: Objects, prefix: str) -> Iterator[tuple[Place, Tier, Stored]]:

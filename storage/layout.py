@@ -17,6 +17,7 @@ from storage.errors import IntegrityError
 from storage.segment_format import KINDS, is_name
 
 SUFFIX = ".fps"
+MARK = "cold.json"  # on the cold tier it says whose files are there; on the hot one, that there is a cold one
 _OBJECT = re.compile(
     r"([0-9a-f]{3})/(\1[0-9a-f]{5}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\.(document|track)\.([^/]+)\.fps"
 )

@@ -78,6 +78,10 @@ class Objects(Protocol):
     Every call may raise StoreDown while the store cannot serve.
     """
 
+    @property
+    def drafts(self) -> Path:
+        """The folder on this machine in which drafts and copies take room."""
+
     def place(self, name: str) -> Path | str:
         """Where an object lies or would lie, for messages."""
 
@@ -183,6 +187,11 @@ class DiskObjects:
 
     def __repr__(self) -> str:
         return f"DiskObjects({str(self.root)!r})"
+
+    @property
+    def drafts(self) -> Path:
+        """The root: drafts lie where they get their names."""
+        return self.root
 
     def place(self, name: str) -> Path:
         """The path of an object."""

@@ -77,6 +77,11 @@ class S3Objects:
     def __repr__(self) -> str:
         return f"S3Objects({self.place('')!r})"
 
+    @property
+    def drafts(self) -> Path:
+        """The folder for files without a name."""
+        return self._scratch
+
     def place(self, name: str) -> str:
         """Bucket and key, as people write them."""
         return f"s3://{self._bucket}/{self._prefix}{name}"
@@ -293,6 +298,11 @@ class _S3Source:
         if (size, etag) != (self.size, self._etag):
             raise IntegrityError("replaced", "another object has this name now")
         return data
+
+    def forget(self, length: int, offset: int, /) -> None:
+        """Nothing but the first bytes is kept here; whatever else is asked for comes from the store."""
+        del length, offset
+        self._start = b""
 
     def close(self) -> None:
         """Let go of the bytes that came with the opening."""

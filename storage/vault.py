@@ -105,6 +105,7 @@ from storage.slots import (
     vault_check,
 )
 from storage.suites import SUITES
+from storage.tiers import Copied, claim_cold, copy_files, drop_files
 
 __all__ = [
     "DATA",
@@ -123,6 +124,7 @@ __all__ = [
     "ChunkState",
     "Clock",
     "Collector",
+    "Copied",
     "Description",
     "Destroyed",
     "DiskObjects",
@@ -176,7 +178,10 @@ __all__ = [
     "check_journal",
     "check_keys",
     "check_ledger",
+    "claim_cold",
+    "copy_files",
     "derive_file_key",
+    "drop_files",
     "encrypt_chunk",
     "erase_body",
     "fingerprint",

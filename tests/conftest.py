@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from babel.messages.mofile import write_mo
@@ -54,6 +55,15 @@ def settings(
     yield made
     database.dispose(made)
     cluster.drop(name)
+
+
+@pytest.fixture(scope="session")
+def seaweed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """One S3-compatible store for the session; see tests/support/seaweedfs.py."""
+    from tests.support import seaweedfs
+
+    with seaweedfs.running(tmp_path_factory.mktemp("seaweedfs")) as store:
+        yield store
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from tests.crash.documents import Documents
 from tests.crash.keys import Erasing, FirstUnlock, KeyBackup
+from tests.crash.moving import Moving
 from tests.crash.recording import Recording
 from tests.crash.workload import Workload
 
@@ -15,4 +16,4 @@ from tests.crash.workload import Workload
 def workloads(size: int = 1) -> list[Workload]:
     """Every workload, in both suites where it encrypts itself; `size` is how much each does."""
     sealed = [make(size, suite) for make in (Recording, Documents) for suite in (1, 2)]
-    return [*sealed, FirstUnlock(size), Erasing(size), KeyBackup(size)]
+    return [*sealed, FirstUnlock(size), Erasing(size), KeyBackup(size), Moving(size)]

@@ -139,7 +139,10 @@ def _open(log: Log, real: Any, path: Any, flags: int, *rest: Any, **more: Any) -
     new = bool(flags & os.O_CREAT) and not Path(path).exists()
     fd: int = real(path, flags, *rest, **more)
     name = log.relative(path)
-    if new and name is not None:
+    if flags & os.O_TMPFILE == os.O_TMPFILE and name is not None:
+        log.files[os.fstat(fd).st_ino] = len(log.operations)  # without a name, so gone after any cut
+        log.operations.append(("nameless", len(log.operations)))
+    elif new and name is not None:
         number = len(log.operations)
         log.files[os.fstat(fd).st_ino] = number
         log.operations.append(("create", number, name))

@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from storage.objects import DiskObjects, Objects
 from tests.support import seaweedfs
-
-
-@pytest.fixture(scope="session")
-def seaweed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[seaweedfs.Store]:
-    """One S3-compatible store for the session."""
-    with seaweedfs.running(tmp_path_factory.mktemp("seaweedfs")) as store:
-        yield store
 
 
 @pytest.fixture(params=["disk", "s3"])
