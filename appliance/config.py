@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from appliance.errors import ConfigurationError
-from appliance.settings_rules import check
+from appliance.settings_rules import check, require_tiers
 
 DATABASE_ROLES = ("owner", "staff", "worker", "keyholder", "auditor")
 
@@ -45,7 +45,11 @@ class VaultSettings:
     """`key_backup`: the folder for backups of the key records, or "" for none. `suite`: that of a vault that
     is yet to be made; None where nothing was said. `token_module`: the PKCS#11 library of a token. The vault
     is locked `lock_after_hours` after its unlock (0: never), each day at `lock_at` ("HH:MM" by the machine's
-    clock, "" for never), and when a file of `tamper_paths` changes."""
+    clock, "" for never), and when a file of `tamper_paths` changes.
+
+    `hot` and `cold`: a folder or `s3://bucket/prefix` at `endpoint`; an empty `hot` is in the data folder.
+    `cold_after_days`: 0 where only people move recordings.
+    """
 
     key_backup: str = ""
     suite: int | None = None
@@ -53,6 +57,14 @@ class VaultSettings:
     lock_after_hours: int = 0
     lock_at: str = ""
     tamper_paths: tuple[str, ...] = ()
+    hot: str = ""
+    cold: str = ""
+    cold_after_days: int = 0
+    recall: bool = False
+    endpoint: str = ""
+    region: str = "us-east-1"
+    ca_file: str = ""
+    plain_http: bool = False
 
 
 @dataclass(frozen=True)
@@ -140,6 +152,11 @@ class Settings:
         return self.data / "mail"
 
     @property
+    def drafts_folder(self) -> Path:
+        """Where files without a name take their room on the way to a store, or from it to a child."""
+        return self.data / "drafts"
+
+    @property
     def secrets_folder(self) -> Path:
         return self.data / "secrets"
 
@@ -200,6 +217,7 @@ def from_mapping(raw: Mapping[str, Any], where: str = "settings") -> Settings:
     values["smtp"] = Smtp(**values.get("smtp", {}))
     values["vault"] = VaultSettings(**values.get("vault", {}))
     values["keyholder"] = UseLimitSettings(**values.get("keyholder", {}))
+    require_tiers(values["data"], vars(values["vault"]), where)
     values["erase"] = Erase(**values.get("erase", {}))
     values["timing"] = Timing(**values.get("timing", {}))
     return Settings(**values)

@@ -30,10 +30,11 @@ from appliance.config import Settings
 from appliance.database import transaction
 from appliance.domain import Owner, OwnerKind, User
 from appliance.drafts import require_room
-from appliance.errors import ConflictError, DamagedError, FupanError, StorageFullError
+from appliance.errors import ConflictError, FupanError, StorageFullError
 from appliance.keyholder.client import Keyholder
 from appliance.tables import document
-from storage.vault import NotFound, Vault, VaultError, VaultFull, head_name
+from appliance.vaults import told, vault_of
+from storage.vault import VaultError, VaultFull, head_name
 
 logger = logging.getLogger(__name__)
 
@@ -93,7 +94,7 @@ class Allowed:
         [name] = self.names
         try:
             header, key = Keyholder(self.settings).new_document_key(self.owner, self.event_id, name)
-            with Vault(self.settings.vault_folder).begin(self.owner.id, "document", name) as draft:
+            with vault_of(self.settings).begin(self.owner.id, "document", name) as draft:
                 with draft.writer(header, key) as writer:
                     writer.write(data)
                 size = os.fstat(draft.fd).st_size
@@ -109,7 +110,7 @@ class Allowed:
 
         Raises DamagedError, VaultLockedError, KeyholderDownError, KeyRefusedError.
         """
-        vault = Vault(self.settings.vault_folder)
+        vault = vault_of(self.settings)
         try:
             headers = [vault.header_of(self.owner.id, "document", name) for name in self.names]
             keys = Keyholder(self.settings).document_keys(
@@ -125,14 +126,14 @@ class Allowed:
 
     def _failed(self, error: Exception) -> FupanError:
         """The error for the person. The use is on the log already; that nothing came of it follows there."""
-        told = _told(error)
+        failure = _told(error)
         logger.warning("%s: %s", self.action, error.__class__.__name__)
         try:
             with transaction("staff", self.settings) as tx:
-                _append(tx, self.action, self.actor, self.owner, outcome="failed", reason=told.code)
+                _append(tx, self.action, self.actor, self.owner, outcome="failed", reason=failure.code)
         except (FupanError, SQLAlchemyError):
             logger.warning("that %s failed is not on the audit log", self.action)
-        return told
+        return failure
 
 
 def allow(
@@ -173,5 +174,5 @@ def _told(error: Exception) -> FupanError:
     if isinstance(error, FupanError):
         return error
     if isinstance(error, VaultError):
-        return DamagedError(kind="missing" if isinstance(error, NotFound) else error.kind)
+        return told(error)
     return ConflictError() if isinstance(error, NotUniqueError) else FupanError()

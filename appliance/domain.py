@@ -47,6 +47,13 @@ class RecordingState(enum.StrEnum):
     FAILED = "failed"
 
 
+class Tier(enum.StrEnum):
+    """Which of two places sealed files lie in."""
+
+    HOT = "hot"
+    COLD = "cold"
+
+
 class AnalysisState(enum.StrEnum):
     """What has become of the analysis of one recording."""
 

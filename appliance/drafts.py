@@ -11,7 +11,8 @@ from typing import Any
 
 from appliance.config import Settings
 from appliance.keyholder.client import Keyholder
-from storage.vault import Draft, Vault, VaultFull
+from appliance.vaults import vault_of
+from storage.vault import LEDGER_NAME, Draft, Vault, VaultFull
 
 
 class Drafts:
@@ -75,11 +76,14 @@ class Drafts:
 
 
 def require_room(settings: Settings, wanted: int) -> None:
-    """Raises VaultFull when the vault's disk has less room than this, in bytes: then nothing is begun."""
-    folder = settings.vault_folder
+    """Raises VaultFull when drafts find less room than this, in bytes, and StoreDown when the vault would not
+    take them: then nothing is begun."""
+    hot = vault_of(settings).hot
+    folder = hot.drafts
     free = shutil.disk_usage(folder if folder.exists() else settings.data).free
     if free < wanted:
         raise VaultFull("disk", f"{free} of {wanted} bytes are free")
+    hot.exists(LEDGER_NAME)  # any name will do to learn whether it answers
 
 
 def to_text(data: bytes) -> str:

@@ -149,6 +149,13 @@ class StorageFullError(FupanError):
     message = "There is no room at the moment. What you recorded is kept in this browser and sent later."
 
 
+class StorageDownError(FupanError):
+    """The disk or the store with the sealed files cannot serve now."""
+
+    status, code = 503, "storage_down"
+    message = "What this recording is kept on does not answer. Nothing is lost; try again in a minute."
+
+
 class DamagedError(FupanError):
     """Stored bytes do not prove genuine."""
 

@@ -49,6 +49,7 @@ TASK_MODULES = (
     "appliance.upkeep.day_keys",
     "appliance.upkeep.key_backup",
     "appliance.upkeep.locks",
+    "appliance.upkeep.tiers",
     "appliance.upkeep.waiting",
 )
 
@@ -86,13 +87,15 @@ KINDS = {
     "send_invitation": Kind("mail"),
     "watch_vault": Kind("pull", once=True),
     "compare_journal": Kind("upkeep", once=True),
+    "tier_by_policy": Kind("pull", once=True),
+    "move": Kind("tiers"),
     "clear_journals": Kind("upkeep", once=True),
     "destroy_day_keys": Kind("upkeep", once=True),
     "seal": Kind("seal"),
     "analyse": Kind("analysis"),
 }
 # Queue → jobs at once. Each has its own, so that a slow relay or a long analysis holds up nothing else.
-WORKERS = (("pull", 2), ("mail", 1), ("seal", 2), ("analysis", 1), ("upkeep", 1))
+WORKERS = (("pull", 2), ("mail", 1), ("seal", 2), ("analysis", 1), ("upkeep", 1), ("tiers", 1))
 
 
 @dataclass(frozen=True)

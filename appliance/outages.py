@@ -16,11 +16,12 @@ from appliance.errors import (
     DatabaseDownError,
     FupanError,
     KeyholderDownError,
+    StorageDownError,
     StorageFullError,
     TooManyKeysError,
     VaultLockedError,
 )
-from storage.vault import VaultFull
+from storage.vault import StoreDown, VaultFull
 
 FULL = StorageFullError.code
 # What the vault must be unlocked for. Nothing tries again by itself: waiting.py takes it up once it is.
@@ -33,6 +34,7 @@ WAIT_SECONDS = {
     VaultLockedError.code: 15,
     KeyholderDownError.code: 15,
     TooManyKeysError.code: 300,
+    StorageDownError.code: 30,
     FULL: 60,
 }
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
@@ -50,4 +52,6 @@ def reason(error: BaseException) -> str | None:
         return FULL
     if isinstance(error, OSError) and error.errno in _NO_ROOM:
         return FULL
+    if isinstance(error, StoreDown) or (isinstance(error, OSError) and error.errno == errno.EROFS):
+        return StorageDownError.code
     return None

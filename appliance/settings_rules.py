@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -14,6 +15,22 @@ SHOWN = 60  # characters of a wrong value that the message repeats
 HOST_NAME = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.:-]{0,252}[A-Za-z0-9_])?")
 IDENTIFIER = re.compile(r"[a-z_][a-z0-9_]{0,62}")
 CLOCK = re.compile(r"(?:[01]\d|2[0-3]):[0-5]\d")
+REGION = re.compile(r"[a-z0-9-]{1,32}")
+BUCKET = re.compile(r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])((?:/[a-z0-9][a-z0-9._-]*)*)/?")
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
+# Folders of the data folder that hold something else.
+OWN_FOLDERS = (
+    "intake",
+    "keys",
+    "keyholder",
+    "secrets",
+    "models",
+    "postgres",
+    "run",
+    "logs",
+    "mail",
+    "drafts",
+)
 MAILBOX = re.compile(r"[^@\s<>,;\"]{1,64}@[^@\s<>,;\"]{1,250}")
 
 
@@ -62,6 +79,12 @@ _ADDRESS = _text(
     _is_address, 'an address as browsers write it, without a path, like "https://hr.example:8000"'
 )
 _PORT = _whole(1, 65535)
+_TRUTH = Rule("true or false", lambda value: isinstance(value, bool))
+_FILE = _text(lambda text: not text or text.startswith("/"), 'an absolute path, or "" for none')
+_STORE = _text(
+    lambda text: not text or text.startswith("/") or bool(BUCKET.fullmatch(text)),
+    "an absolute path, or s3://bucket or s3://bucket/prefix in small letters",
+)
 
 TABLES: dict[str, dict[str, Rule]] = {
     "": {
@@ -91,10 +114,10 @@ TABLES: dict[str, dict[str, Rule]] = {
             lambda text: not text or bool(HOST_NAME.fullmatch(text)), 'a host name, or "" for none'
         ),
         "port": _PORT,
-        "starttls": Rule("true or false", lambda value: isinstance(value, bool)),
+        "starttls": _TRUTH,
         "username": _text(lambda text: len(text) <= 256, "a text of at most 256 characters"),
         "sender": _text(lambda text: bool(MAILBOX.fullmatch(text)), 'a bare address, like "hr@example.com"'),
-        "ca_file": _text(lambda text: not text or text.startswith("/"), 'an absolute path, or "" for none'),
+        "ca_file": _FILE,
     },
     "vault": {
         "key_backup": _text(
@@ -115,6 +138,14 @@ TABLES: dict[str, dict[str, Rule]] = {
             ),
             tuple,
         ),
+        "hot": _STORE,
+        "cold": _STORE,
+        "cold_after_days": _whole(0, 36500),
+        "recall": _TRUTH,
+        "endpoint": Rule(_ADDRESS.allowed, lambda value: value == "" or _ADDRESS.fits(value)),
+        "region": _text(lambda text: bool(REGION.fullmatch(text)), 'a name like "us-east-1"'),
+        "ca_file": _FILE,
+        "plain_http": _TRUTH,
     },
     "keyholder": {
         "replay_recordings_per_hour": _whole(1, 10**6),
@@ -141,6 +172,33 @@ def check(raw: Mapping[str, Any], where: str) -> dict[str, Any]:
     Raises ConfigurationError for the first that is unknown, missing or not allowed.
     """
     return _table(raw, "", where)
+
+
+def require_tiers(data: Path, vault: Mapping[str, Any], where: str) -> None:
+    """Raises ConfigurationError where the places of sealed files contradict each other or the data folder."""
+    hot, cold = vault["hot"] or str(data / "vault"), vault["cold"]
+    places = [("vault.hot", vault["hot"]), ("vault.cold", cold)]
+    for name, place in places:
+        own = [data / folder for folder in OWN_FOLDERS] if place.startswith("/") else []
+        if any(_overlap(place, str(folder)) for folder in own):
+            raise _wrong(where, name, place, "that is a folder of the site's own, or holds one")
+        if place.startswith("s3:") and not vault["endpoint"]:
+            raise _wrong(where, name, place, "say with vault.endpoint which store that is")
+    if cold and _overlap(hot, cold):
+        raise _wrong(where, "vault.cold", cold, f"it must lie apart from the hot tier, {hot}")
+    for name in ("cold_after_days", "recall"):
+        if vault[name] and not cold:
+            raise _wrong(where, f"vault.{name}", vault[name], "say with vault.cold where to")
+    endpoint = urlsplit(vault["endpoint"])
+    if endpoint.scheme == "http" and endpoint.hostname not in LOOPBACK and not vault["plain_http"]:
+        why = "write https://, or allow an unencrypted line with vault.plain_http = true"
+        raise _wrong(where, "vault.endpoint", vault["endpoint"], why)
+
+
+def _overlap(one: str, other: str) -> bool:
+    """Whether two places are the same, or one lies in the other."""
+    one, other = one.rstrip("/") + "/", other.rstrip("/") + "/"
+    return one.startswith(other) or other.startswith(one)
 
 
 def _table(raw: Mapping[str, Any], table: str, where: str) -> dict[str, Any]:

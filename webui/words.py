@@ -133,11 +133,25 @@ def waiting(code: str | None) -> str:
             "Waiting: so many recordings were worked on within an hour that the keyholder makes a pause. "
             "It goes on by itself."
         ),
+        "storage_down": _(
+            "Waiting: the place where recordings are kept does not answer. Nothing is lost, and it goes on "
+            "by itself; tell your system administrator."
+        ),
         "full": _(
             "Waiting for room: the disk is full. Nothing is lost, and it goes on by itself; "
             "tell your system administrator to make room."
         ),
     }.get(code, _("The last try did not succeed: %(why)s. It is tried again by itself.", why=reason(code)))
+
+
+def store(state: str) -> str:
+    """How a store of sealed files is."""
+    return {
+        "answers": _("Answers"),
+        "refused": _("Refuses the access key"),
+        "missing": _("Not there"),
+        "read_only": _("Read-only"),
+    }.get(state, _("Does not answer"))
 
 
 def _reasons_of_work() -> dict[str, str]:
@@ -147,6 +161,7 @@ def _reasons_of_work() -> dict[str, str]:
         "full": _("the disk is full"),
         "too_many_keys": _("too many recordings within an hour"),
         "bulk_use": _("keys of very many recordings were asked for"),
+        "storage_down": _("the place where recordings are kept does not answer"),
         "timeout": _("it took too long"),
         "memory": _("it needed too much memory"),
         "crash": _("its process ended by itself"),
@@ -277,6 +292,7 @@ def actions_undone() -> dict[str, str]:
         "vault:rotate": _("a department’s key was not changed"),
         "vault:add-slot": _("no slot was added to the vault"),
         "vault:remove-slot": _("the vault’s slot was not removed"),
+        "vault:move": _("a recording could not be moved"),
         "seal:check": _("sealed files could not be read back"),
         "session:sign-in": _("sign-in refused"),
         "account:change": _("account not changed"),
@@ -329,6 +345,8 @@ def actions() -> dict[str, str]:
         "vault:rotate": _("changed a department’s key"),
         "vault:add-slot": _("added a slot to the vault"),
         "vault:remove-slot": _("removed a slot of the vault"),
+        "vault:order-move": _("ordered a recording to be moved"),
+        "vault:move": _("moved a recording between tiers"),
         "session:issue-link": _("sign-in link issued"),
         "session:sign-in": _("signed in"),
         "session:sign-out": _("signed out"),
@@ -352,6 +370,7 @@ def for_templates() -> dict[str, Any]:
         "purpose_word": purpose,
         "action_word": action,
         "gap_word": gap,
+        "store_word": store,
         "reason_word": reason,
         "waiting_word": waiting,
         "outcome_word": outcome,

@@ -77,6 +77,8 @@ class Action(enum.StrEnum):
     VAULT_ROTATE = "vault:rotate"
     VAULT_ADD_SLOT = "vault:add-slot"
     VAULT_REMOVE_SLOT = "vault:remove-slot"
+    VAULT_ORDER_MOVE = "vault:order-move"
+    VAULT_MOVE = "vault:move"
     SESSION_LINK = "session:issue-link"
     SESSION_SIGN_IN = "session:sign-in"
     SESSION_SIGN_OUT = "session:sign-out"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from typing import TYPE_CHECKING
 
 import click
@@ -48,6 +49,23 @@ def lock() -> None:
 
 
 @vault.command()
+@click.option("--to", required=True, type=click.Choice(["hot", "cold"]), help="Which tier it shall lie on.")
+@click.argument("recording", type=click.UUID)
+def move(to: str, recording: uuid.UUID) -> None:
+    """Move the sealed files of a recording to the other tier.
+
+    They are copied and read back first, and removed only then; replay works all the while. The order is on
+    the audit log, and so is the move, with the digest of each file.
+    """
+    from appliance.domain import Tier
+    from appliance.upkeep import tiers
+
+    who = me()  # before root becomes the user who owns the data
+    tiers.order(site_settings(), who, recording, Tier(to))
+    click.echo("the move is ordered; the audit log says when it is done")
+
+
+@vault.command()
 @click.option("--full", is_flag=True, help="Read every byte, not only headers, lengths and the index.")
 @click.pass_context
 def check(context: click.Context, full: bool) -> None:
@@ -56,11 +74,12 @@ def check(context: click.Context, full: bool) -> None:
     Needs no key and changes nothing. What a crash may leave and the next write tidies is listed as
     harmless. Exit code 1 when anything else was found.
     """
+    from appliance.vaults import vault_of
     from storage import vault as stored
 
     settings = site_settings()
     findings = [
-        *stored.check(settings.vault_folder, full=full),
+        *stored.check(vault_of(settings), full=full),
         *stored.check_keys(settings.keys_folder),
         *_check_ledger(settings),
     ]

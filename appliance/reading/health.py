@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, func, select, text
 
-from appliance import child, database, outages
+from appliance import child, database, outages, vaults
 from appliance.config import Settings
 from appliance.domain import AnalysisState, RecordingState
 from appliance.errors import DatabaseDownError, KeyholderDownError
@@ -40,6 +40,7 @@ class Health:
     waiting_for_room: int
     model_pack: str | None
     confinement: str
+    stores: list[vaults.StoreState]
 
 
 def vault_state(settings: Settings) -> str:
@@ -78,6 +79,7 @@ def health(settings: Settings) -> Health:
         waiting_for_room=without_room,
         model_pack=active.resolve().name if active.exists() else None,
         confinement=confinement(),
+        stores=vaults.states(settings),
     )
 
 

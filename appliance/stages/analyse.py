@@ -31,6 +31,7 @@ from appliance.keyholder.client import Keyholder
 from appliance.people import access
 from appliance.people.roles import Permission
 from appliance.tables import analysis, attempt, document, recording, track
+from appliance.vaults import vault_of
 from storage.vault import Vault, VaultError
 
 logger = logging.getLogger(__name__)
@@ -177,7 +178,7 @@ def _analyse(work: jobs.Work, recording_id: uuid.UUID) -> None:
     if run is None:
         return
     watch = _Watch(work, recording_id)
-    vault = Vault(work.settings.vault_folder)
+    vault = vault_of(work.settings)
     with Drafts(vault, keyholder, recording_id, run.event_id, PURPOSE, run.outputs) as drafts:
         try:
             result = _observe(work, run, vault, keyholder, drafts, watch)

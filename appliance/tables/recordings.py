@@ -30,7 +30,7 @@ class RecordingColumns(TypedColumns):
 
     `gaps` is a list of [start_ms, end_ms, reason, track]; `problem` names why sealing failed, or what it
     waits for. While that is the vault, `failures` is how often the work had failed before. Journals stay
-    at intake until `journals_removed_at`.
+    at intake until `journals_removed_at`. `tier` is where its files were moved to last.
     """
 
     id: Named[uuid.UUID] = Column(ForeignKey("attempt.id"), primary_key=True)
@@ -44,6 +44,7 @@ class RecordingColumns(TypedColumns):
     gaps: Named[list[Any]] = Column(JSONB, nullable=False, server_default="[]")
     failures: Named[int] = Column(SmallInteger, nullable=False, server_default="0")
     journals_removed_at: Named[dt.datetime | None] = Column(Moment)
+    tier: Named[str] = Column(Text, nullable=False, server_default="hot")
 
 
 recording = Table(

@@ -59,6 +59,7 @@ def entries(settings: Settings) -> tuple[Entry, ...]:
         Entry("compare_journal", 3600.0),
         Entry("clear_journals", 3600.0),
         Entry("destroy_day_keys", 86400.0),
+        Entry("tier_by_policy", 86400.0),
     )
 
 

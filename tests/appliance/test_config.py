@@ -75,6 +75,7 @@ WRONG: dict[str, dict[str, list[Any]]] = {
     "an address as browsers write it": {
         ".staff_url": ["hr.example", "https://hr.example:99999"],
         ".intake_url": ["https://hr.example/room"],
+        "vault.endpoint": ["store.example", "https://store.example/bucket"],
     },
     "a whole number from 0": {".disk_floor_bytes": ["1 GB", True]},
     "a whole number from 0 to 8": {".trusted_proxies": [-1]},
@@ -83,7 +84,13 @@ WRONG: dict[str, dict[str, list[Any]]] = {
     'a time like "22:30"': {"vault.lock_at": ["24:00", "9:00", "now", 9]},
     "a list of at most 32 absolute paths": {"vault.tamper_paths": ["/sys", [1], ["sys"], ["/x"] * 33]},
     "a whole number from 0 to 8760": {"vault.lock_after_hours": [-1, 1.5, "8"]},
-    "true or false": {"smtp.starttls": ["yes"]},
+    "true or false": {"smtp.starttls": ["yes"], "vault.recall": [1], "vault.plain_http": ["no"]},
+    "an absolute path, or s3://bucket": {
+        "vault.hot": ["vault", "s3://", "s3://AB/x", "s3://abc//x", "s3://abc/../x", "https://store/abc"],
+        "vault.cold": [7, "s3://ab", "s3://abc/X"],
+    },
+    "a whole number from 0 to 36500": {"vault.cold_after_days": [-1, 2.5, "30"]},
+    'a name like "us-east-1"': {"vault.region": ["", "US EAST"]},
     "a bare address": {"smtp.sender": ["HR"]},
     "a number of seconds": {"timing.pull": [float("nan")], "timing.session_idle": [float("inf")]},
     "a number of seconds from 0.05": {"timing.pull": [0]},
@@ -107,6 +114,50 @@ def test_a_wrong_value_is_named_with_what_is_allowed(setting: str, value: object
     said = refusal(with_value(*setting.split("."), value))
     assert f" {setting.removeprefix('.')} = " in said
     assert allowed in said
+
+
+STORE = {"endpoint": "https://store.example:9000"}
+
+
+@pytest.mark.parametrize(
+    ("vault", "wrong", "why"),
+    [
+        ({"hot": "s3://interviews"}, "vault.hot", "say with vault.endpoint"),
+        ({"cold": "s3://interviews/cold"}, "vault.cold", "say with vault.endpoint"),
+        ({"cold": "/srv/fupan/vault"}, "vault.cold", "apart from the hot tier, /srv/fupan/vault"),
+        ({"cold": "/srv/fupan/vault/old/"}, "vault.cold", "apart"),
+        ({"cold": "/"}, "vault.cold", "a folder of the site's own, or holds one"),
+        ({"cold": "/srv/fupan/keys"}, "vault.cold", "a folder of the site's own"),
+        ({"hot": "/srv/fupan/secrets/x"}, "vault.hot", "a folder of the site's own"),
+        ({"hot": "/mnt/a", "cold": "/mnt/a/b"}, "vault.cold", "apart from the hot tier, /mnt/a"),
+        (STORE | {"hot": "s3://abc/x", "cold": "s3://abc/x/y"}, "vault.cold", "apart"),
+        (STORE | {"hot": "s3://abc", "cold": "s3://abc/y"}, "vault.cold", "apart"),
+        ({"cold_after_days": 30}, "vault.cold_after_days", "say with vault.cold where to"),
+        ({"recall": True}, "vault.recall", "say with vault.cold where to"),
+        ({"endpoint": "http://store.example:9000"}, "vault.endpoint", "vault.plain_http = true"),
+    ],
+)
+def test_places_of_sealed_files_that_contradict_are_told(vault: dict[str, Any], wrong: str, why: str) -> None:
+    said = refusal(RIGHT | {"vault": vault})
+    assert f" {wrong} = " in said
+    assert why in said
+
+
+@pytest.mark.parametrize(
+    "vault",
+    [
+        {"cold": "/mnt/archive", "cold_after_days": 90, "recall": True},
+        {"cold": "/srv/fupan/archive"},
+        {"hot": "/srv/fupan/vault2", "cold": "/srv/fupan/vault"},
+        STORE | {"hot": "s3://abc/hot", "cold": "s3://abc/hotter"},
+        STORE | {"hot": "s3://abc", "cold": "/mnt/archive"},
+        {"hot": "s3://abc", "endpoint": "http://127.0.0.1:8333"},
+        {"hot": "s3://abc", "endpoint": "http://store.example", "plain_http": True},
+    ],
+)
+def test_places_of_sealed_files_that_fit_are_taken(vault: dict[str, Any]) -> None:
+    settings = config.from_mapping(RIGHT | {"vault": vault})
+    assert {key: getattr(settings.vault, key) for key in vault} == vault
 
 
 @pytest.mark.parametrize("key", ["data", "staff_url", "intake_url", "database"])

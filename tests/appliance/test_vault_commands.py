@@ -14,6 +14,7 @@ from appliance.audit.log import Actor
 from appliance.commands import vault, vault_keys, vault_unlock
 from appliance.config import Settings
 from appliance.keyholder import orders, vault_client
+from appliance.upkeep import tiers
 
 
 def test_the_vault_check_names_a_strange_journal_and_looks_at_the_others(settings: Settings) -> None:
@@ -46,3 +47,17 @@ def test_a_vault_order_is_that_of_whoever_gave_it_not_of_the_sites_user(
         monkeypatch.setattr(orders, name, lambda _settings, actor, *_: given.append(actor) or True)
     assert CliRunner().invoke(cli.main, ["vault", order, *arguments]).exit_code == 0
     assert [actor.name for actor in given] == ["root"]
+
+
+def test_a_move_is_ordered_by_whoever_gave_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    users, given = [0], []
+    monkeypatch.setattr(os, "getuid", lambda: users[-1])
+    monkeypatch.setattr(vault, "site_settings", lambda: users.append(65534))
+    monkeypatch.setattr(tiers, "order", lambda _settings, *order: given.append(order))
+    recording = "22222222-2222-4222-8222-222222222222"
+    done = CliRunner().invoke(cli.main, ["vault", "move", "--to", "cold", recording])
+    assert (done.exit_code, done.output) == (0, "the move is ordered; the audit log says when it is done\n")
+    [(actor, which, to)] = given
+    assert (actor.name, str(which), to) == ("root", recording, "cold")
+    for wrong in (["--to", "warm", recording], ["--to", "cold", "x"], [recording]):
+        assert CliRunner().invoke(cli.main, ["vault", "move", *wrong]).exit_code == 2

@@ -19,21 +19,16 @@ from appliance import documents, jobs
 from appliance.audit import log
 from appliance.config import Settings
 from appliance.database import transaction
-from appliance.domain import RecordingState, Role, User
-from appliance.errors import (
-    ConflictError,
-    DamagedError,
-    GoneError,
-    NotFoundError,
-    VaultLockedError,
-    damaged,
-)
+from appliance.domain import RecordingState, Role, Tier, User
+from appliance.errors import ConflictError, GoneError, NotFoundError, VaultLockedError
 from appliance.keyholder.client import Keyholder
 from appliance.people import access
 from appliance.stages.replay.keys import FileKeys
 from appliance.stages.replay.watched import checked, merged, total_ms
 from appliance.tables import account, recording, replay_view, session, track
-from storage.vault import IntegrityError, NotFound, SealedReader, Vault, VaultError
+from appliance.upkeep import tiers
+from appliance.vaults import told, vault_of
+from storage.vault import SealedReader, VaultError
 
 PURPOSE = "replay"
 PIECE_BYTES = 256 * 1024
@@ -79,9 +74,14 @@ def open_view(settings: Settings, user: User, recording_id: uuid.UUID) -> View:
     until = datetime.now(UTC) + timedelta(seconds=settings.timing.replay_lease)
     with transaction("staff", settings) as tx:
         access.get_recording_for(tx, user, recording_id)
-        state = tx.scalar(select(recording.c.state).where(recording.c.id == recording_id))
-        if state != RecordingState.SEALED:
+        kept = tx.execute(
+            select(recording.c.state, recording.c.tier).where(recording.c.id == recording_id)
+        ).one()
+        if kept.state != RecordingState.SEALED:
             raise NotSealedError
+        if kept.tier == Tier.COLD and settings.vault.recall:
+            # Whoever opens it once may do so again. This view reads it where it finds it, move or none.
+            tiers.enqueue(tx, recording_id, Tier.HOT, tiers.OPENED)
         event = log.append(
             tx,
             log.Action.REPLAY_OPEN,
@@ -264,7 +264,7 @@ class TrackFile:
         try:
             return self._reader.read_range(start, end)
         except VaultError as error:
-            raise DamagedError(kind=error.kind) from error
+            raise told(error) from error
 
     def pieces(self, start: int, end: int) -> Iterator[bytes]:
         """The same range in pieces of PIECE_BYTES, so that memory stays bounded; closes at its end.
@@ -319,15 +319,13 @@ def document(settings: Settings, view: View, name: str) -> bytes:
         try:
             return reader.read_range(0, reader.size)
         except VaultError as error:
-            raise DamagedError(kind=error.kind) from error
+            raise told(error) from error
 
 
 def _open(settings: Settings, view: View, kind: str, name: str) -> SealedReader:
-    vault = Vault(settings.vault_folder)
+    vault = vault_of(settings)
     try:
         header, key = _keys.key(settings, vault, view.id, view.recording_id, view.lease_until, kind, name)
         return vault.open_sealed(view.recording_id, kind, name, key, expect=header)
-    except NotFound as error:
-        raise DamagedError(kind="missing") from error
-    except IntegrityError as error:
-        raise damaged(error.kind) from error
+    except VaultError as error:
+        raise told(error) from error

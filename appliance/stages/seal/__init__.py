@@ -44,7 +44,8 @@ from appliance.stages.seal.media import (
 from appliance.stages.seal.rows import manifest_of, note_sealed
 from appliance.tables import attempt, position, recording
 from appliance.transport import Transport, transport_of
-from storage.vault import Vault, VaultError
+from appliance.vaults import vault_of
+from storage.vault import VaultError
 
 logger = logging.getLogger(__name__)
 
@@ -109,7 +110,7 @@ def _seal(work: jobs.Work, recording_id: uuid.UUID) -> None:
     journals = transport.journals(recording_id, limits.bytes)
     states = journal_states(journals)
     epochs = read_epochs(keyholder, journals, recording_id, event_id, states, limits.epochs)
-    vault = Vault(settings.vault_folder)
+    vault = vault_of(settings)
     with Drafts(vault, keyholder, recording_id, event_id, PURPOSE, outputs(epochs)) as drafts:
         result = remux(work, journals, epochs, drafts, LONGEST / 2)
         if journal_states(transport.journals(recording_id, limits.bytes)) != states:

@@ -28,7 +28,8 @@ from appliance.errors import FupanError
 from appliance.keyholder.client import Keyholder
 from appliance.tables import recording, track
 from appliance.transport import Transport, transport_of
-from storage.vault import IntegrityError, NotFound, Vault, VaultError
+from appliance.vaults import vault_of
+from storage.vault import IntegrityError, NotFound, VaultError
 
 logger = logging.getLogger(__name__)
 
@@ -112,7 +113,7 @@ def _read_back(work: jobs.Work, keyholder: Keyholder, recording_id: uuid.UUID, e
 
     Raises ChildFailedError, IntegrityError, NotFound.
     """
-    vault = Vault(work.settings.vault_folder)
+    vault = vault_of(work.settings)
     with transaction("worker", work.settings) as tx:
         files = tx.scalars(select(track.c.file).where(track.c.recording_id == recording_id)).all()
         newest = documents.newest_versions(tx, recording_id)

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import re
 import uuid
+from dataclasses import replace
 
 import pytest
 from flask.testing import FlaskClient
 from sqlalchemy import select, update
 
+from appliance import jobs, vaults
 from appliance.audit.log import Action
+from appliance.config import VaultSettings
 from appliance.database import transaction
 from appliance.domain import Role
 from appliance.errors import TooManyKeysError
 from appliance.keyholder.client import Keyholder
 from appliance.tables import analysis, audit_event, replay_view
+from appliance.upkeep import tiers
 from storage.vault import Vault
 from tests.support.desk import CONTENTS, Desk, post
+from webui.staff.app import create_app
 
 
 def opened(desk: Desk, browser: FlaskClient, recording: uuid.UUID) -> str:
@@ -42,6 +47,32 @@ def test_an_opening_is_on_the_log_before_its_page_and_ranges_are_no_events(desk:
     for header in ("bytes=0-99", "bytes=-50", None):
         browser.get(f"{view}/tracks/camera", headers={"Range": header} if header else {})
     assert actions(desk) == [*before, Action.REPLAY_OPEN]
+
+
+def test_a_replay_from_the_cold_tier_works_and_says_so(desk: Desk) -> None:
+    made = desk.sealed(4, analysed=False)
+    hot = desk.client(Role.RECRUITER)
+    path = opened(desk, hot, made)
+    whole = hot.get(path + "/tracks/camera").data
+    assert "older recordings" not in hot.get(path).text
+    desk.settings = replace(desk.settings, vault=VaultSettings(cold=str(desk.settings.data / "archive")))
+    desk.app = create_app(desk.settings)
+    tiers.move(jobs.Work(desk.settings, lambda: False), recording=str(made), to="cold", reason="ordered")
+    for lang, said in (("en", "lies in the store for older recordings"), ("zh", "旧录像的存储层")):
+        browser = desk.client(Role.RECRUITER, lang)
+        path = opened(desk, browser, made)
+        assert said in browser.get(path).text
+        assert browser.get(path + "/tracks/camera").data == whole
+        part = browser.get(path + "/tracks/camera", headers={"Range": "bytes=100-199"})
+        assert (part.status_code, part.data) == (206, whole[100:200])
+    admin = desk.client(Role.SYSTEM_ADMIN)
+    assert "Cold tier" in admin.get("/health").text
+    (desk.settings.data / "archive").rename(desk.settings.data / "unmounted")
+    assert browser.get(path + "/tracks/camera").status_code == 503
+    vaults._states.cache_clear()
+    health = admin.get("/health").text
+    assert "Not there" in health
+    assert "Nothing is lost: what waits for it goes on by itself." in health
 
 
 def test_ranges_of_a_sealed_track_are_the_same_bytes(desk: Desk) -> None:
