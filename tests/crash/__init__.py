@@ -6,6 +6,7 @@ a disk that can lose its power. tests/promises/test_crash_at_every_write.py is t
 
 from __future__ import annotations
 
+from tests.crash.changes import Rekeying, Resharing, Rotating
 from tests.crash.documents import Documents
 from tests.crash.keys import Erasing, FirstUnlock, KeyBackup
 from tests.crash.moving import Moving
@@ -16,4 +17,5 @@ from tests.crash.workload import Workload
 def workloads(size: int = 1) -> list[Workload]:
     """Every workload, in both suites where it encrypts itself; `size` is how much each does."""
     sealed = [make(size, suite) for make in (Recording, Documents) for suite in (1, 2)]
-    return [*sealed, FirstUnlock(size), Erasing(size), KeyBackup(size), Moving(size)]
+    keys = (FirstUnlock, Erasing, KeyBackup, Rekeying, Rotating, Resharing, Moving)
+    return [*sealed, *(make(size) for make in keys)]

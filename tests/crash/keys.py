@@ -13,6 +13,7 @@ from pathlib import Path
 
 from appliance.config import Database, Settings, VaultSettings
 from appliance.keyholder import vault_file
+from appliance.keyholder.ceremony import Ceremonies
 from appliance.keyholder.custody import Custody
 from appliance.keyholder.journal import Journal
 from appliance.keyholder.keyring import Keyring
@@ -46,17 +47,20 @@ def unlocked(folder: Path) -> Iterator[Custody]:
     try:
         create_vault(settings)
         custody = Custody(settings, journal)
-        keyring = Keyring(settings)
+        keyring = Keyring(settings, Ceremonies())
         slot = keyring.at_hand(custody.description)
         assert slot is not None
-        custody.unlock(slot, keyring.slot_key(slot))
+        custody.unlock(slot, keyring.slot_key(custody.description, slot))
         yield custody
+        custody.rewrapping.wait()
         custody.lock()
     finally:
         journal.close()
 
 
-class _Keys(Workload):
+class Keys(Workload):
+    """Looks at what a crash left by unlocking the vault, as the next start does."""
+
     slow = True  # a vault is unlocked to look at it
 
     def __init__(self, size: int, suite: int = 1) -> None:
@@ -75,7 +79,7 @@ class _Keys(Workload):
         self.require(folder, [line for line, _ in self.steps(folder)], what)
 
 
-class FirstUnlock(_Keys):
+class FirstUnlock(Keys):
     """A new vault: its description, its slot, service keys, ledger key, a month of day keys."""
 
     everyday = False
@@ -90,7 +94,7 @@ class FirstUnlock(_Keys):
             pass
 
 
-class Erasing(_Keys):
+class Erasing(Keys):
     """The keys of a person and of `size` recordings, one recording being held."""
 
     calls = frozenset({"pwritev2", "fdatasync", "fsync", "unlink"})
@@ -118,7 +122,7 @@ class Erasing(_Keys):
             assert there == [False, False, True], f"{what}: a key outlives its entry"
 
 
-class KeyBackup(_Keys):
+class KeyBackup(Keys):
     """Today's generation beside that of a week ago, which it outlives."""
 
     calls = frozenset({"openat", "pwritev2", "fsync", "rename"})
