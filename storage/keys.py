@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
 import hashlib
 import json
 import re
 import secrets
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
@@ -96,7 +98,8 @@ def wrap(
     moment = (created or datetime.now(UTC)).astimezone(UTC)
     at = moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
     record = KeyRecord(kind, key_id, parent, at, public, secrets.token_bytes(NONCE_BYTES), b"", suite)
-    wrapped = _wrapping(parent_key, suite).encrypt(record.nonce, key, record.bound)
+    with _wrapping(parent_key, suite) as aead:
+        wrapped = aead.encrypt(record.nonce, key, record.bound)
     return replace(record, wrapped=wrapped).encode()
 
 
@@ -105,16 +108,24 @@ def unwrap(parent_key: Key, record: bytes | KeyRecord) -> bytes:
     if isinstance(record, bytes):
         record = parse_record(record)
     try:
-        return _wrapping(parent_key, record.suite).decrypt(record.nonce, record.wrapped, record.bound)
+        with _wrapping(parent_key, record.suite) as aead:
+            return aead.decrypt(record.nonce, record.wrapped, record.bound)
     except InvalidTag:
         raise IntegrityError("key", f"{record.kind} {record.id} does not open under its parent") from None
 
 
-def _wrapping(parent_key: Key, number: int) -> Aead:
+@contextlib.contextmanager
+def _wrapping(parent_key: Key, number: int) -> Iterator[Aead]:
     suite = suite_of(number)
     if suite is SUITE_1:
-        return Aead(suite, parent_key)  # as version 1 has always done
-    return Aead(suite, suite.derive(parent_key, b"", b"fupan wrapping key v2" + bytes((number,))))
+        yield Aead(suite, parent_key)  # as version 1 has always done
+        return
+    derived = bytearray(suite.key_bytes)
+    try:
+        suite.derive_into(derived, parent_key, b"", b"fupan wrapping key v2" + bytes((number,)))
+        yield Aead(suite, derived)
+    finally:
+        derived[:] = bytes(len(derived))  # a locked vault leaves nothing that opens its records
 
 
 def rewrap(parent_key: Key, record: KeyRecord, new_parent_key: Key, suite: int) -> bytes:

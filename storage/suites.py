@@ -75,6 +75,10 @@ class Suite:
         """HKDF with the suite's hash: a key for the suite's cipher."""
         return HKDF(self.hash(), self.key_bytes, salt, info).derive(key)
 
+    def derive_into(self, made: bytearray, key: Key, salt: bytes, info: bytes) -> None:
+        """The same into a buffer of `key_bytes`, which its owner can overwrite."""
+        HKDF(self.hash(), self.key_bytes, salt, info).derive_into(key, made)
+
 
 SUITE_1 = Suite(1, "AES-256-GCM, SHA-256", 32, AESGCM, hashes.SHA256)
 SUITE_2 = Suite(2, "SM4-GCM, SM3", 16, _Sm4Gcm, hashes.SM3)

@@ -11,6 +11,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.hmac import HMAC
+from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 
 from appliance.audit.log import Action
 from appliance.config import Settings
@@ -19,7 +22,7 @@ from appliance.keyholder.providers.file import read_key
 from appliance.keyholder.vault_client import VaultKeyholder
 from appliance.vault_errors import NoVaultError
 from storage.shares import combine
-from storage.vault import parse_share, unwrap
+from storage.vault import SUITES, parse_share, unwrap
 from tests.appliance.test_keyholder_process import await_status
 from tests.support import custodians
 from tests.support.custodians import ME, give_all
@@ -80,17 +83,33 @@ def _digits(number: int) -> bytes:
     return b"".join((number >> 30 * place & (1 << 30) - 1).to_bytes(4, "little") for place in range(5))
 
 
+def derived(key: bytes) -> tuple[bytes, bytes]:
+    """What suite 2 makes of a key that wraps others: the extract of HKDF-SM3, and the key for SM4."""
+    made = SUITES[2].derive(key, b"", b"fupan wrapping key v2\2")
+    extract = HMAC(bytes(32), hashes.SM3())
+    extract.update(key)
+    between = extract.finalize()
+    assert HKDFExpand(hashes.SM3(), 16, b"fupan wrapping key v2\2").derive(between) == made
+    return between, made
+
+
+@pytest.mark.parametrize("suite", SUITES)
 def test_nothing_of_the_keys_is_left_after_a_lock(
-    settings: Settings, record_property: Callable[[str, object], None]
+    settings: Settings, suite: int, record_property: Callable[[str, object], None]
 ) -> None:
+    with (settings.data / "fupan.toml").open("a", encoding="utf-8") as file:
+        file.write(f"[vault]\nsuite = {suite}\n")
     with keyholder_of(settings) as pid:
+        assert vault_file.describe(settings).suite == suite
         slot_key, key = bytes(read_key(key_file(settings)).buffer), vault_key(settings)
         assert found_in(pid, key)[0] >= 1  # the negative control: unlocked, it is there
         orders.lock(settings, ME)
         unlock(settings)
         orders.lock(settings, ME)
-        left = found_in(pid, *forms(key), *forms(slot_key))
-    record_property("figure", f"key file: {sum(left)} copies of vault key and slot key left after a lock")
+        left = found_in(pid, *forms(key), *forms(slot_key), *derived(key), *derived(slot_key))
+    record_property(
+        "figure", f"key file, suite {suite}: {sum(left)} copies of vault key and slot key left after a lock"
+    )
     assert sum(left) == 0
 
 
