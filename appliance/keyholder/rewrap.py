@@ -7,13 +7,14 @@ change is in force by one more rename; what was old is forgotten last. Until the
 
 from __future__ import annotations
 
+import datetime as dt
 import logging
 import threading
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from appliance.errors import VaultLockedError
-from storage.vault import IntegrityError, KeyRecord, NotFound, Rekey, Rotate, rewrap, unwrap
+from appliance.errors import FupanError, VaultLockedError
+from storage.vault import IntegrityError, KeyRecord, NotFound, Rekey, Rotate, VaultError, rewrap, unwrap
 
 if TYPE_CHECKING:
     from appliance.keyholder.custody import Custody
@@ -94,6 +95,7 @@ class Rewrapping:
         custody.change(now)
         custody.vault_key.forget_old()
         logger.info("the vault key was changed; %s records looked at", self.progress.done)
+        self._back_up()
 
     def _rotate(self, pending: Rotate) -> None:
         custody, store = self._custody, self._custody.store
@@ -117,6 +119,13 @@ class Rewrapping:
             store.replace(kind, name, pending.record.encode(), replaces=old_record.digest)
             custody.change(replace(custody.description, pending=None))
         logger.info("the key of %s was changed; %s records looked at", name, self.progress.done)
+
+    def _back_up(self) -> None:
+        """The generations that there are open with the old vault key alone."""
+        try:
+            self._custody.backups.make(dt.datetime.now(dt.UTC).date())
+        except (FupanError, VaultError, OSError) as error:
+            logger.error("the new keys are not backed up yet: %s", error)
 
     def _damaged(self, kind: str, key_id: str, error: IntegrityError) -> None:
         self.progress.damaged += 1

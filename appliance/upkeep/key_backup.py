@@ -17,6 +17,7 @@ from storage.vault import (
     Restored,
     VaultError,
     generations,
+    parse_description,
     prove_generation,
     restore_generation,
     write_once,
@@ -64,7 +65,14 @@ def restore(settings: Settings, path: Path, by: str) -> Restored:
         description = vault_file.path_of(settings)
         if not description.exists():
             write_once(description, proven.description)
-        vault_id = vault_file.describe(settings).vault_id
+        present = vault_file.describe(settings)
+        vault_id = present.vault_id
+        then = parse_description(proven.description)
+        if then.vault_id == vault_id and then.check != present.check:
+            raise KeyBackupError(
+                what=f"{path}: it was made before the vault key was changed (rekey); its records open only "
+                "with the vault.json inside it. To go back to that, move the present vault.json away first"
+            )
         copies = [folder / LEDGER_NAME for folder in (settings.keys_folder, settings.vault_folder)]
         restored = restore_generation(path, KeyStore(settings.keys_folder), copies, vault_id)
         journal.append({"op": "restore_keys", "generation": path.name, "records": restored.records, "by": by})

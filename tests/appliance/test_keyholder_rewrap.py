@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import datetime as dt
 import os
+import shutil
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from appliance.config import Settings
-from appliance.errors import VaultLockedError
+from appliance.errors import KeyBackupError, VaultLockedError
 from appliance.keyholder import orders, vault_file
 from appliance.keyholder.custody import Custody
 from appliance.keyholder.journal import Journal
@@ -18,11 +20,12 @@ from appliance.keyholder.orders import Action
 from appliance.keyholder.rewrap import UNDER_THE_VAULT_KEY
 from appliance.keyholder.server import Server
 from appliance.keyholder.vault_client import VaultKeyholder
+from appliance.upkeep import key_backup
 from appliance.vault_errors import UnlockError, VaultChangeError
-from storage.vault import IntegrityError, KeyStore, unwrap
+from storage.vault import IntegrityError, KeyStore, generations, parse_description, prove_generation, unwrap
 from tests.support import custodians
 from tests.support.custodians import ME, give_all, init, unlock
-from tests.support.keyholder import running_keyholder, vault_key
+from tests.support.keyholder import running_keyholder, vault_key, with_key_backups
 from tests.support.keyholder import unlock as unlock_by_file
 
 DEPARTMENT, OTHER = uuid.uuid4(), uuid.uuid4()
@@ -335,3 +338,20 @@ def test_one_change_at_a_time(settings: Settings, served: Server, monkeypatch: p
     custody.rewrapping.finish()
     assert dt.datetime.fromisoformat(keyholder.vault().created)
     assert keyholder.vault().pending is None
+
+
+def test_a_backup_from_before_a_rekey_is_not_mixed_in(settings: Settings, tmp_path: Path) -> None:
+    site = with_key_backups(settings)
+    with running_keyholder(site) as server:
+        fill(server)
+        VaultKeyholder(site).backup_keys(again=True)
+        (before,) = generations(site.data / "key-backups")
+        kept = tmp_path / before.path.name
+        shutil.copy(before.path, kept)
+        ordered(site, Action.VAULT_REKEY)
+        (after,) = generations(site.data / "key-backups")
+        assert parse_description(prove_generation(after.path).description) == vault_file.describe(site)
+    with pytest.raises(KeyBackupError, match="rekey"):
+        key_backup.restore(site, kept, "test")
+    KeyStore(site.keys_folder).path("person", str(PEOPLE[0])).unlink()
+    assert key_backup.restore(site, after.path, "test").records == 1
