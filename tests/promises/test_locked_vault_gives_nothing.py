@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import uuid
 from collections.abc import Callable
@@ -14,16 +15,20 @@ from appliance.config import Settings
 from appliance.database import transaction
 from appliance.domain import AnalysisState, Limits, RecordingState
 from appliance.errors import VaultLockedError
+from appliance.keyholder import orders
+from appliance.keyholder.answers.ceremonies import VIAS
 from appliance.keyholder.client import Keyholder
+from appliance.keyholder.vault_client import VaultKeyholder, encrypted
 from appliance.stages import analyse, replay, seal
 from appliance.stages.decide import notes
 from appliance.stages.talent import resume
 from appliance.tables import analysis, recording
 from appliance.transport import transport_of
 from appliance.upkeep import waiting
-from storage.vault import Vault
-from tests.support import factory, papers
-from tests.support.keyholder import unlock
+from appliance.vault_errors import UnlockError
+from storage.vault import Vault, split_key
+from tests.support import custodians, factory, papers
+from tests.support.keyholder import running_keyholder, unlock
 from tests.support.media import recorded
 from tests.support.site import Site
 
@@ -59,6 +64,7 @@ def test_every_key_is_refused_while_locked(
         assert ask()  # the negative control
     resume.keep(site.settings, site.recruiter, made, lambda: papers.PDF)
     notes.write(site.settings, site.recruiter, made, "a note")
+    steward = VaultKeyholder(site.settings)
     locked.lock()
     asked: list[Callable[[], object]] = [
         *keys,
@@ -69,11 +75,47 @@ def test_every_key_is_refused_while_locked(
         lambda: resume.opened(site.settings, site.recruiter, made, 1),
         lambda: notes.write(site.settings, site.recruiter, made, "a note"),
         lambda: notes.opened(site.settings, site.recruiter, made),
+        lambda: steward.reshare(uuid.uuid4(), 2, 3),
+        lambda: steward.activate(uuid.uuid4(), unread=True),
+        lambda: steward.add_slot(uuid.uuid4(), "file"),
+        lambda: steward.remove_slot(uuid.uuid4(), steward.vault().slots[0].id),
+        lambda: steward.rekey(uuid.uuid4()),
+        lambda: steward.rotate(uuid.uuid4(), f"{site.department}.{year}"),
     ]
     for ask in asked:
         with pytest.raises(VaultLockedError):
             ask()
     record_property("figure", f"{len(asked)} of {len(asked)} ways to a key refused while locked")
+
+
+def test_fewer_wrong_or_old_shares_open_nothing(
+    settings: Settings, record_property: Callable[[str, object], None]
+) -> None:
+    installed, tries = custodians.installed(settings), 0
+    with running_keyholder(installed):
+        old = custodians.init(installed, 3, 5)
+        new = custodians.reshare(installed, 3, 5)
+        steward = VaultKeyholder(installed)
+        vault = steward.vault().vault_id
+        stranger = [share.text() for share in split_key(uuid.uuid4(), 2, 3, 5, bytes(32))]
+        forged = [share.text() for share in split_key(vault, 2, 3, 5, bytes(32))]
+        for given in (
+            [], new[:1], new[1:3], [new[0], new[0], new[0]], old[:3], [new[0], new[1], old[2]],
+            stranger[:3], forged[:3], [new[0], new[4], forged[2]], [new[2], new[3], new[0][:-1]], ["", "x"],
+        ):  # fmt: skip
+            orders.lock(installed, custodians.ME)
+            ceremony = steward.begin("unlock", "shares")
+            for share in given:
+                sealed = encrypted(vault, ceremony, share)
+                with contextlib.suppress(UnlockError):  # from here and there, so that none has to wait
+                    orders.give(installed, custodians.ME, vault, ceremony, sealed, VIAS[tries % 3])
+            with pytest.raises(UnlockError):
+                orders.unlock(installed, custodians.ME, "shares")
+            assert steward.vault().locked
+            tries += 1
+        custodians.unlock(installed, [new[4], new[2], new[0]])  # the negative control
+        assert not steward.vault().locked
+    record_property("figure", f"{tries} of {tries} sets of too few, wrong or old shares refused; 3 of 5 open")
 
 
 def _opening(site: Site, made: uuid.UUID) -> bytes:
