@@ -110,7 +110,7 @@ def _at_a_terminal(context: click.Context, error: FupanError) -> FupanError:
     settings = context.find_root().meta.get(SITE)
     if settings is not None and isinstance(error, DatabaseDownError):
         return sites.why_down(settings, "database")
-    if settings is not None and isinstance(error, KeyholderDownError):
+    if settings is not None and type(error) is KeyholderDownError:
         return sites.why_down(settings, "keyholder")
     return error
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from appliance.errors import FupanError
+from appliance.errors import FupanError, KeyholderDownError
 
 
-class NoVaultError(FupanError):
-    """An installed site whose vault was not made yet."""
+class NoVaultError(KeyholderDownError):
+    """An installed site whose vault was not made yet: whatever asks for a key waits for it."""
 
     status, code = 503, "no_vault"
     message = "This site has no vault yet. Make one on the server; see: fupan vault init --help"

@@ -13,6 +13,7 @@ from appliance.domain import AnalysisState, RecordingState
 from appliance.errors import DatabaseDownError, KeyholderDownError
 from appliance.keyholder.client import Keyholder
 from appliance.tables import analysis, recording
+from appliance.vault_errors import NoVaultError
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ class Queue:
 
 @dataclass(frozen=True)
 class Health:
-    """`vault` is unlocked, locked or down; `schema` the database's revision or None when it is down.
+    """`vault` is unlocked, locked, none or down; `schema` the database's revision or None when it is down.
     `waiting_for_room` counts the recordings whose sealing or analysis met a full disk and comes back to it.
     `confinement` is how the process that parses media is held here: whole, files_readable or impossible."""
 
@@ -44,9 +45,11 @@ class Health:
 
 
 def vault_state(settings: Settings) -> str:
-    """unlocked, locked, or down when the keyholder does not answer."""
+    """unlocked, locked, none before the vault was made, or down when the keyholder does not answer."""
     try:
         return "locked" if Keyholder(settings).status().locked else "unlocked"
+    except NoVaultError:
+        return "none"
     except KeyholderDownError:
         return "down"
 
