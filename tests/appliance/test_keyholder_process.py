@@ -16,6 +16,7 @@ import pytest
 from appliance.config import Settings
 from appliance.errors import KeyholderDownError
 from appliance.keyholder.client import Keyholder, Status
+from appliance.vault_errors import NoVaultError
 
 START = "from appliance import config; from appliance.keyholder import process; process.run(config.load())"
 START_SECONDS = 30
@@ -37,8 +38,12 @@ def await_status(settings: Settings, process: subprocess.Popen[bytes]) -> Status
     """Poll the socket: a starting process has no other way to say that it serves."""
     until = time.monotonic() + START_SECONDS
     while time.monotonic() < until and process.poll() is None:
-        with contextlib.suppress(KeyholderDownError):
+        try:
             return Keyholder(settings).status()
+        except NoVaultError:
+            raise  # it serves
+        except KeyholderDownError:
+            pass
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(0.05)
     pytest.fail("the keyholder did not start")
