@@ -11,7 +11,8 @@ Reading may take long, so nobody reads from here while a transaction is open.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from appliance.config import Settings
@@ -23,6 +24,14 @@ from storage.vault import Journal
 
 # Intake takes the pieces that were under way when a recording reached its limit.
 UNDER_WAY_BYTES = 256 * 1024**2
+
+
+@dataclass(frozen=True)
+class IntakeRoom:
+    """Bytes that recordings hold at intake, and bytes that its disk has left."""
+
+    held: int
+    free: int
 
 
 class Transport(Protocol):
@@ -59,6 +68,9 @@ class Transport(Protocol):
         within it, and all together but for pieces that were under way when it was reached. Raises
         StrangeFileError; a journal that grows past it afterwards raises IntegrityError when it is read.
         """
+
+    def room(self, recordings: Iterable[uuid.UUID]) -> IntakeRoom:
+        """What these recordings hold, and what is left for more."""
 
     def remove_journals(self, recording: uuid.UUID) -> bool:
         """Remove what was recorded; the records stay. False, and nothing removed, unless a tombstone says
@@ -103,6 +115,10 @@ class FolderTransport:
         if together > max_bytes + UNDER_WAY_BYTES:
             raise StrangeFileError(f"{together} bytes of journals where {max_bytes} may be")
         return found
+
+    def room(self, recordings: Iterable[uuid.UUID]) -> IntakeRoom:
+        held = sum(self._folder.recorded_bytes(recording) for recording in recordings)
+        return IntakeRoom(held, self._folder.free_bytes())
 
     def remove_journals(self, recording: uuid.UUID) -> bool:
         return self._folder.remove_tracks(recording)

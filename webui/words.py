@@ -8,6 +8,7 @@ from flask_babel import gettext as _
 from flask_babel import pgettext
 
 from appliance.domain import AnalysisState, AttemptState, RecordingState, Role
+from webui import alarm_words
 
 # How reasons on the log begin that go on with a name which stays as it is.
 NO_PERMISSION = "role does not hold "
@@ -378,4 +379,5 @@ def for_templates() -> dict[str, Any]:
         "address_word": address,
         "actor_word": actor_kind,
         "chain_problem": chain_problem,
+        "alarm_word": alarm_words.alarm,
     }

@@ -20,7 +20,7 @@ from appliance.tables.kept import note, person_document
 from appliance.tables.mail import outgoing_mail
 from appliance.tables.people import account, department, session, sign_in_link
 from appliance.tables.recordings import analysis, document, recording, replay_view, track
-from appliance.tables.upkeep import vault_alarm
+from appliance.tables.upkeep import disk_sample, vault_alarm
 
 __all__ = [
     "account",
@@ -33,6 +33,7 @@ __all__ = [
     "candidate",
     "consent",
     "department",
+    "disk_sample",
     "document",
     "intake_record",
     "metadata",

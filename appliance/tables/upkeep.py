@@ -6,7 +6,7 @@ import datetime as dt
 import uuid
 from typing import Any
 
-from sqlalchemy import Column, Index, Named, Table, Text, TypedColumns, Uuid
+from sqlalchemy import BigInteger, Column, Index, Named, Table, Text, TypedColumns, Uuid
 from sqlalchemy.dialects.postgresql import JSONB
 
 from appliance.tables.base import Moment, metadata
@@ -22,3 +22,14 @@ class VaultAlarmColumns(TypedColumns):
 
 
 vault_alarm = Table("vault_alarm", metadata, VaultAlarmColumns, Index("vault_alarm_at", "at"))
+
+
+class DiskSampleColumns(TypedColumns):
+    """Bytes of all journals at intake, and bytes that its disk has left, at a moment."""
+
+    at: Named[dt.datetime] = Column(Moment, primary_key=True)
+    intake_bytes: Named[int] = Column(BigInteger, nullable=False)
+    free_bytes: Named[int] = Column(BigInteger, nullable=False)
+
+
+disk_sample = Table("disk_sample", metadata, DiskSampleColumns)

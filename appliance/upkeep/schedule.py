@@ -56,6 +56,7 @@ def entries(settings: Settings) -> tuple[Entry, ...]:
         Entry("record_locks", 60.0),
         Entry("take_up_waiting", 10.0),
         Entry("watch_vault", 60.0),
+        Entry("sample_disk", 60.0),
         Entry("compare_journal", 3600.0),
         Entry("clear_journals", 3600.0),
         Entry("destroy_day_keys", 86400.0),

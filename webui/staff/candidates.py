@@ -13,7 +13,7 @@ from appliance.domain import AttemptState
 from appliance.errors import FupanError, InvalidInputError, NotFoundError
 from appliance.people import access, assignments
 from appliance.people.roles import Permission
-from appliance.reading import health, interviews, one_attempt
+from appliance.reading import interviews, one_attempt, vault_notice
 from appliance.stages import analyse, seal
 from appliance.stages import invite as stage
 from appliance.stages.decide import notes
@@ -154,7 +154,7 @@ def show(attempt_id: uuid.UUID, error: FupanError | None = None) -> Response:
         others=others,
         lines=[history.line(each) for each in found.history],
         checks=history.checks(found.checks),
-        vault=health.vault_state(desk.settings()),
+        vault=vault_notice.notice(desk.settings()),
         error=message_of(error) if error else None,
         refused=request.endpoint,
         can_invite=found.row.state != AttemptState.FINISHED,

@@ -15,7 +15,8 @@ from sqlalchemy import Connection
 from appliance.config import Settings
 from appliance.database import transaction
 from appliance.errors import InvalidInputError, NotFoundError
-from appliance.people.roles import allowed
+from appliance.people.roles import ADMINISTRATORS, allowed
+from appliance.reading import vault_notice
 from webui import words
 from webui.answers import see_other
 from webui.auth import permission_of
@@ -143,9 +144,18 @@ def flashed() -> list[tuple[str, str]]:
 
 def page(template: str, status: int = 200, **values: Any) -> Response:
     """Render a staff page."""
+    values.setdefault("notice", notice())
     response = make_response(render_template(template, no_relay=not settings().smtp.host, **values))
     response.status_code = status
     return response
+
+
+def notice() -> vault_notice.Notice | None:
+    """What administrators are told of the vault on each of their pages; others where a page asks for it."""
+    user = g.get("user")
+    if user is None or user.role not in ADMINISTRATORS:
+        return None
+    return vault_notice.notice(settings(), alarms=True)
 
 
 def go(endpoint: str, done: str | None = None, **values: Any) -> Response:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from flask import Blueprint, Response
 
 from appliance.domain import AnalysisState, AttemptState, RecordingState
+from appliance.reading.vault_notice import Notice, Room
 from webui.auth import public
 from webui.staff import desk
 
@@ -24,4 +25,6 @@ def page() -> Response:
         recording_states=[None, *RecordingState],
         analysis_states=[None, *AnalysisState],
         query=desk.ListQuery("name", False, 1),
+        locked=Notice("locked", 25, 3, Room(80 * 10**9, 41.5, resting=False)),
+        down=Notice("down"),
     )

@@ -8,7 +8,7 @@ from flask import Blueprint, Response, request
 
 from appliance.database import transaction
 from appliance.people.roles import Permission, allowed
-from appliance.reading import health, today
+from appliance.reading import today, vault_notice
 from webui.auth import current_user, requires
 from webui.staff import desk
 
@@ -29,7 +29,7 @@ def page() -> Response:
             return desk.go(endpoint, **_hint())
     with transaction("staff", desk.settings()) as tx:
         found = today.today(tx, user, datetime.now(UTC))
-    vault = health.vault_state(desk.settings())
+    vault = vault_notice.notice(desk.settings())
     return desk.page("staff/today.html", today=found, vault=vault)
 
 
