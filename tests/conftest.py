@@ -19,7 +19,7 @@ from tests.support.keyholder import running_keyholder
 from webui import i18n
 
 # The promises look at what the story leaves; `--count-nonces` counts over all tests.
-pytest_plugins = ["tests.flow.fixtures", "tests.flow.paperwork", "tests.support.nonces"]
+pytest_plugins = ["tests.flow.fixtures", "tests.flow.paperwork", "tests.support.nonces_plugin"]
 
 
 def pytest_configure() -> None:

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.crash.workload import Workload
+from tests.support import nonces
 
 STRACE = shutil.which("strace")
 CALLS = (
@@ -72,6 +73,7 @@ def crash(given: Path, folder: Path, write: Write, fault: str) -> list[str]:
 
 def main() -> None:
     """Be the process."""
+    nonces.count_in_this_process()
     with Path(sys.argv[1]).open("rb") as file:
         workload: Workload = pickle.load(file)
     workload.run(Path(sys.argv[2]), lambda line: os.write(1, f"{line}\n".encode()))

@@ -1,8 +1,8 @@
-"""Counts the (key, nonce) pairs that storage encrypts under, over a whole run: `pytest --count-nonces`.
+"""Writes down the (key, nonce) pairs that storage encrypts under, and finds those that were met twice.
 
-Each process of the run adds 24 bytes for each encryption to a file of its own: 16 of a hash of key and nonce,
-8 that name the test. So no memory grows with the run, and a process that is killed has told everything. The
-files are compared at the end: one pair met twice fails the run and names the tests.
+Each process adds 24 bytes for each encryption to a file of its own: 16 of a hash of key and nonce, 8 that
+name the test. So no memory grows with the run, and a process that is killed has told everything.
+`tests.support.nonces_plugin` counts so over a whole run.
 """
 
 from __future__ import annotations
@@ -12,20 +12,13 @@ import functools
 import hashlib
 import os
 import secrets
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from unittest import mock
 
-import numpy as np
-import pytest
-
-from appliance import child
 from storage.suites import Aead
 
 ENVIRONMENT = "FUPAN_TEST_NONCES"
-HOOK = Path(__file__).parent / "nonces_in_children"
 _kept_open = contextlib.ExitStack()  # what counts until this process ends
 
 
@@ -66,6 +59,8 @@ class Count:
 
 def count(folder: Path) -> Count:
     """Compare what was written down in this folder."""
+    import numpy as np  # not before: what is traced call by call imports this module as well
+
     files = [path for path in folder.glob("*.pairs") if path.stat().st_size]
     noted = np.concatenate([np.empty(0, np.uint64), *(np.fromfile(path, np.uint64) for path in files)])
     noted = noted.reshape(-1, 3)
@@ -86,63 +81,15 @@ def counting(folder: Path) -> Iterator[None]:
         recorder.note(self.key, nonce)
         return before(self, nonce, *rest)
 
-    with mock.patch.object(Aead, "encrypt", encrypt):
+    Aead.encrypt = encrypt
+    try:
         yield
-    recorder.close()
+    finally:
+        Aead.encrypt = before
+        recorder.close()
 
 
 def count_in_this_process() -> None:
     """In a process that a test starts: take part in the run's count, if there is one."""
     if folder := os.environ.get(ENVIRONMENT):
         _kept_open.enter_context(counting(Path(folder)))
-
-
-def pytest_addoption(parser: pytest.Parser) -> None:
-    """Opt in."""
-    parser.addoption(
-        "--count-nonces", action="store_true", help="fail when any (key, nonce) pair is met twice"
-    )
-
-
-@pytest.hookimpl(trylast=True)
-def pytest_configure(config: pytest.Config) -> None:
-    """Begin: in the first process a folder for all, in each of them a recorder."""
-    if not config.getoption("--count-nonces"):
-        return
-    if ENVIRONMENT not in os.environ:
-        os.environ[ENVIRONMENT] = tempfile.mkdtemp(prefix="fupan-nonces-")
-    count_in_this_process()
-    clean = child._environment
-
-    def with_count() -> dict[str, str]:
-        found = clean()
-        found |= {
-            name: os.environ[name] for name in (ENVIRONMENT, "PYTEST_CURRENT_TEST") if name in os.environ
-        }
-        return found | {"PYTHONPATH": os.pathsep.join((str(HOOK), found["PYTHONPATH"]))}
-
-    child._environment = with_count
-
-
-@pytest.hookimpl(trylast=True)
-def pytest_sessionfinish(session: pytest.Session) -> None:
-    """End: the first process compares."""
-    if session.config.getoption("--count-nonces") and not hasattr(session.config, "workerinput"):
-        found = count(Path(os.environ[ENVIRONMENT]))
-        session.config.stash[_FOUND] = found
-        if found.repeated:
-            session.exitstatus = pytest.ExitCode.TESTS_FAILED
-
-
-_FOUND = pytest.StashKey[Count]()
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Say what was counted."""
-    found = config.stash.get(_FOUND, None)
-    if found is None:
-        return
-    terminalreporter.section("nonces")
-    terminalreporter.line(f"{found.pairs} encryptions in {found.processes} processes")
-    for test in found.repeated:
-        terminalreporter.line(f"a (key, nonce) pair was used twice: {test}", red=True)
