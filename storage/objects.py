@@ -13,7 +13,7 @@ import hashlib
 import os
 import re
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol
@@ -21,7 +21,9 @@ from typing import Protocol
 from storage import disk
 from storage.errors import IntegrityError, NotFound
 
-_NAME = re.compile(r"[a-z0-9][a-z0-9._-]*(?:/[a-z0-9][a-z0-9._-]*)*")
+_PART = re.compile(r"[a-z0-9][a-z0-9._-]*")
+_PARTS = re.compile(rf"(?:{_PART.pattern}(?:\n|$))*")
+_NAME = re.compile(rf"{_PART.pattern}(?:/{_PART.pattern})*")
 _PIECE = 1 << 20
 # Neither follow a link nor wait for the other end of a pipe.
 _AS_IT_IS = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -61,15 +63,24 @@ class Stored:
     kind: `object`, `leftover` (what a crashed writer left), `stranger` (a link, a pipe, a foreign name).
     """
 
-    __slots__ = ("_bytes", "kind", "name")
+    __slots__ = ("_about", "kind", "name")
 
-    def __init__(self, name: str, size: int | Callable[[], int], kind: str = "object") -> None:
-        self.name, self.kind, self._bytes = name, kind, size
+    def __init__(self, name: str, about: os.DirEntry[str] | tuple[int, float], kind: str = "object") -> None:
+        """`about`: its bytes and when it was last written, or what a disk is asked about that when needed."""
+        self.name, self._about, self.kind = name, about, kind
 
     @property
     def bytes(self) -> int:
-        """How long it is; asked of a disk only here."""
-        return self._bytes if isinstance(self._bytes, int) else self._bytes()
+        """How long it is. Raises FileNotFoundError for one that went since."""
+        return self.stat()[0]
+
+    def stat(self) -> tuple[int, float]:
+        """How long it is, and when it was last written, in seconds since 1970. Raises as `bytes` does."""
+        about = self._about
+        if isinstance(about, tuple):
+            return about
+        found = about.stat(follow_symlinks=False)
+        return found.st_size, found.st_mtime
 
 
 class Objects(Protocol):
@@ -285,30 +296,36 @@ class DiskObjects:
                 raise _stranger(name)
 
     def _walk(self, folder: str, start: str) -> Iterator[Stored]:
-        named: list[tuple[str, os.DirEntry[str]]] = []
-        with contextlib.suppress(FileNotFoundError), os.scandir(self.root / folder) as found:
-            named = [
-                (f"{entry.name}/" if entry.is_dir(follow_symlinks=False) else entry.name, entry)
-                for entry in found
-                if entry.name.removeprefix(".").startswith(start)
-            ]
-        for name, entry in sorted(named, key=lambda pair: pair[0]):
-            if name.endswith("/"):
+        found: dict[str, os.DirEntry[str]] = {}
+        with contextlib.suppress(FileNotFoundError), os.scandir(self.root / folder) as entries:
+            found = {
+                entry.name + "/" if entry.is_dir(follow_symlinks=False) else entry.name: entry
+                for entry in entries
+                if not start or entry.name.removeprefix(".").startswith(start)
+            }
+        names = sorted(found)
+        # One look at all names of a folder takes a tenth of the time that a look at each of them does.
+        usual = (not folder or _NAME.fullmatch(folder[:-1])) and _PARTS.fullmatch("\n".join(names))
+        for name in names:
+            entry = found[name]
+            if (usual or self._is_usual(folder, name)) and entry.is_file(follow_symlinks=False):
+                yield Stored(folder + name, entry)
+            elif name.endswith("/"):
                 yield from self._walk(folder + name, "")
             else:
-                yield from self._stored(folder + name, entry)
+                yield from self._unusual(folder + name, entry)
 
-    def _stored(self, name: str, entry: os.DirEntry[str]) -> Iterator[Stored]:
-        kind = "object"
-        if not entry.is_file(follow_symlinks=False):
-            kind = "stranger"
-        elif entry.name.startswith(".") and disk.is_temporary(path := self.root / name):
+    @staticmethod
+    def _is_usual(folder: str, name: str) -> bool:
+        return _NAME.fullmatch(folder + name) is not None
+
+    def _unusual(self, name: str, entry: os.DirEntry[str]) -> Iterator[Stored]:
+        kind = "stranger"
+        if entry.is_file(follow_symlinks=False) and disk.is_temporary(path := self.root / name):
             if not disk.is_leftover(path):
                 return
             kind = "leftover"
-        elif not _NAME.fullmatch(name):
-            kind = "stranger"
-        yield Stored(name, lambda: entry.stat(follow_symlinks=False).st_size, kind)
+        yield Stored(name, entry, kind)
 
 
 def _stranger(name: str) -> IntegrityError:

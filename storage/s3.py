@@ -172,12 +172,13 @@ class S3Objects:
         with self._errors(prefix):
             for found in self._reads.list_objects(self._bucket, self._prefix + prefix, recursive=True):
                 name = (found.object_name or "").removeprefix(self._prefix)
+                changed = found.last_modified.timestamp() if found.last_modified else 0.0
                 try:
                     check_object_name(name)
                 except IntegrityError:
-                    yield Stored(name, found.size or 0, "stranger")
+                    yield Stored(name, (found.size or 0, changed), "stranger")
                 else:
-                    yield Stored(name, found.size or 0)
+                    yield Stored(name, (found.size or 0, changed))
 
     def tidy(self, prefix: str = "") -> None:
         """Nothing: drafts are files without a name, and the parts of an upload that a crash cut short go by

@@ -25,6 +25,8 @@ SALT_BYTES = 32
 KEY_BYTES = 32
 MAX_HEADER_BYTES = 256
 KINDS = frozenset({"track", "document"})
+# Magic, version and suite; six lengths; vault id, owner, salt, segment size. Kind and name come on top.
+_BARE_HEADER_BYTES = 6 + 6 * 2 + 16 + 16 + SALT_BYTES + 4
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
 
@@ -155,6 +157,11 @@ def layout_of(header: SealedHeader, file_bytes: int) -> Layout:
     if file_bytes <= start or last < 0 or (last == 0 and count > 1):
         raise IntegrityError("size", f"{file_bytes} bytes is no length of a sealed file")
     return Layout(start, header.segment_bytes, count, (count - 1) * header.segment_bytes + last)
+
+
+def header_bytes(kind: str, name: str) -> int:
+    """How long the header of a file of this kind and name is."""
+    return _BARE_HEADER_BYTES + len(kind) + len(name)
 
 
 class SegmentCipher:

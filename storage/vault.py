@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from storage.check import Finding, check, check_journal, check_keys, check_ledger
+from storage.check import check, check_journal, check_keys, check_ledger, to_read
+from storage.check_store import Depth, Finding, Part, Seen, in_full
 from storage.disk import remove, replace, sync_folder, write_once
 from storage.errors import (
     BadOpening,
@@ -125,6 +126,7 @@ __all__ = [
     "Clock",
     "Collector",
     "Copied",
+    "Depth",
     "Description",
     "Destroyed",
     "DiskObjects",
@@ -148,6 +150,7 @@ __all__ = [
     "Objects",
     "OneTimePair",
     "Opening",
+    "Part",
     "Pending",
     "Proven",
     "Recipient",
@@ -159,6 +162,7 @@ __all__ = [
     "SealedHeader",
     "SealedReader",
     "SealedWriter",
+    "Seen",
     "SegmentEmitted",
     "SelfTestFailed",
     "Share",
@@ -188,6 +192,7 @@ __all__ = [
     "generations",
     "handover_info",
     "head_name",
+    "in_full",
     "ledger_exists",
     "new_browser_key",
     "new_day_key",
@@ -215,6 +220,7 @@ __all__ = [
     "sign_by_browser",
     "split_key",
     "sync_folder",
+    "to_read",
     "unwrap",
     "vault_check",
     "verify_by_browser",

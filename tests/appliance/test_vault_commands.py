@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from types import SimpleNamespace
@@ -25,8 +26,8 @@ def test_the_vault_check_names_a_strange_journal_and_looks_at_the_others(setting
     done = CliRunner().invoke(cli.main, ["vault", "check"])
     assert done.exit_code == 1
     said = done.output.splitlines()
-    assert [line.split()[:2] for line in said[:-1]] == [["DAMAGE", "stranger"]] * 2
-    assert said[-1] == "2 damaged"
+    assert [line.split()[:2] for line in said[:-2]] == [["DAMAGE", "stranger"]] * 2
+    assert said[-2:] == ["looked at 0 sealed files, 0 key records, 3 uploads", "2 damaged"]
 
 
 @pytest.mark.parametrize(("order", "arguments"), [("lock", []), ("unlock", []), ("tamper", ["lid"])])
@@ -61,3 +62,33 @@ def test_a_move_is_ordered_by_whoever_gave_it(monkeypatch: pytest.MonkeyPatch) -
     assert (actor.name, str(which), to) == ("root", recording, "cold")
     for wrong in (["--to", "warm", recording], ["--to", "cold", "x"], [recording]):
         assert CliRunner().invoke(cli.main, ["vault", "move", *wrong]).exit_code == 2
+
+
+def test_the_vault_check_prints_what_it_looked_at_and_takes_one_depth(settings: Settings) -> None:
+    settings.vault_folder.mkdir(parents=True, exist_ok=True)
+
+    def run(*options: str) -> tuple[int, str]:
+        done = CliRunner().invoke(cli.main, ["vault", "check", *options])
+        return done.exit_code, done.output
+
+    assert run() == run("--quick")
+    assert run("--quick")[1].splitlines()[-1] == "no damage found"
+    assert "read whole: none" in run("--full")[1]
+    strange = settings.vault_folder / "notes.txt"
+    strange.write_text("x")
+    code, said = run("--part", "3/28", "--json")
+    report = json.loads(said)
+    assert (code, report["damaged"], report["depth"], report["part"]) == (1, 1, "part", [3, 28])
+    assert report["findings"][0] == {
+        "harmless": False,
+        "kind": "stranger",
+        "path": str(strange),
+        "detail": "nothing here is called so",
+        "owner": None,
+        "file": None,
+    }
+    described = Path("docs/check.md").read_text(encoding="utf-8")
+    for field in [*report, *report["read_whole"], *report["findings"][0]]:
+        assert f"`{field}`" in described, field
+    for wrong in (["--part", "0/28"], ["--part", "29/28"], ["--part", "x"], ["--quick", "--full"]):
+        assert run(*wrong)[0] == 2

@@ -18,7 +18,7 @@ import time
 import uuid
 from pathlib import Path
 
-from storage.check import check
+from storage.check import Seen, check
 from storage.segment_format import TAG_BYTES, new_header
 from storage.vault import Vault
 from tests.bench.figures import Goal, Sheet
@@ -86,19 +86,17 @@ def main() -> None:
     root = Path(sys.argv[1])
     began = time.perf_counter()
     vault = Vault(root)
-    recordings = files = 0
-    for recording in vault.recordings():
-        recordings += 1
-        files += len(vault.list(recording))
+    recordings = sum(1 for _ in vault.recordings())
     listed = time.perf_counter()
-    findings = sum(1 for _ in check(root))
+    seen = Seen()
+    findings = len(check(vault, seen=seen))
     checked = time.perf_counter()
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(
         json.dumps(
             {
                 "recordings": recordings,
-                "files": files,
+                "files": seen.files,
                 "list": listed - began,
                 "check": checked - listed,
                 "findings": findings,

@@ -147,7 +147,7 @@ def test_check_names_each_kind_of_damage(vault: Vault) -> None:
     vault.hot.remove(camera)
     put(vault.hot, object_name(RECORDING, "track", "screen"), whole)
     put(vault.hot, "notes.txt", b"x")
-    assert kinds() == kinds(full=True) == ["wrong_place", "stranger"]
+    assert sorted(kinds()) == sorted(kinds(full=True)) == ["stranger", "wrong_place"]
 
 
 def test_a_link_in_the_vault_is_named_and_never_followed(tmp_path: Path) -> None:
