@@ -20,6 +20,7 @@ COMMANDS = {
     "invite": ("people", "invite"),
     "demo": ("people", "demo"),
     "vault": ("vault", "vault"),
+    "erase": ("erase", "erase"),
     "audit": ("audit", "audit"),
     "models": ("models", "models"),
     "migrate": ("processes", "migrate"),

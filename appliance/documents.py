@@ -30,6 +30,7 @@ from appliance.config import Settings
 from appliance.database import transaction
 from appliance.domain import Owner, OwnerKind, User
 from appliance.drafts import require_room
+from appliance.erasing import require_kept
 from appliance.errors import ConflictError, FupanError, StorageFullError
 from appliance.keyholder.client import Keyholder
 from appliance.tables import document
@@ -89,7 +90,7 @@ class Allowed:
         """Seal `data` as the one document named. `rows(bytes on disk)` note it in the transaction whose
         commit follows the file's rename; where another writer was first, nothing of this one stays.
 
-        Raises ConflictError, NoRoomError, VaultLockedError, KeyholderDownError, KeyRefusedError.
+        Raises ConflictError, ErasedError, NoRoomError, VaultLockedError, KeyholderDownError, KeyRefusedError.
         """
         [name] = self.names
         try:
@@ -99,6 +100,7 @@ class Allowed:
                     writer.write(data)
                 size = os.fstat(draft.fd).st_size
                 with transaction("staff", self.settings) as tx:
+                    require_kept(tx, self.owner)
                     for row in rows(size):
                         tx.execute(row)
                     draft.commit()

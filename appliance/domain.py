@@ -45,6 +45,7 @@ class RecordingState(enum.StrEnum):
     SEALING = "sealing"
     SEALED = "sealed"
     FAILED = "failed"
+    ERASED = "erased"
 
 
 class Tier(enum.StrEnum):
@@ -93,6 +94,36 @@ class OwnerKind(enum.StrEnum):
 
     RECORDING = "recording"
     PERSON = "person"
+
+
+class EraseBasis(enum.StrEnum):
+    """Why somebody's data is erased; a code, so that nothing is told about a person."""
+
+    REQUEST = "request"
+    CONSENT_WITHDRAWN = "consent_withdrawn"
+    RETENTION_ENDED = "retention_ended"
+    RECORDED_IN_ERROR = "recorded_in_error"
+
+
+class MarkState(enum.StrEnum):
+    """How far an erasure is."""
+
+    MARKED = "marked"
+    ERASING = "erasing"
+    WITHDRAWN = "withdrawn"
+    ERASED = "erased"
+
+
+# What can still become of a mark is open.
+OPEN_MARKS = (MarkState.MARKED, MarkState.ERASING)
+
+
+class HoldReason(enum.StrEnum):
+    """Why something must be kept; a hold beats every erasure."""
+
+    DISPUTE = "dispute"
+    INVESTIGATION = "investigation"
+    AUTHORITY = "authority"
 
 
 @dataclass(frozen=True)

@@ -126,6 +126,24 @@ def open_folder(root: Path, *names: str) -> Iterator[int]:
         os.close(descriptor)
 
 
+def empty_folder(root: Path, *names: str) -> None:
+    """Remove a folder below `root` with the files in it, and wait until that lasts.
+
+    Raises FileNotFoundError, StrangeFileError when a folder is in it.
+    """
+    with open_folder(root, *names) as folder:
+        with os.scandir(folder) as found:
+            inside = list(found)
+        for each in inside:
+            if each.is_dir(follow_symlinks=False):
+                raise StrangeFileError(f"{each.name} is a folder")
+            os.unlink(each.name, dir_fd=folder)
+        os.fsync(folder)
+    with open_folder(root, *names[:-1]) as parent:
+        os.rmdir(names[-1], dir_fd=parent)
+        os.fsync(parent)
+
+
 def append_line(path: Path, end: int, line: bytes) -> None:
     """Write a line at the end of the whole lines, over a tail that a crash tore, and fsync it."""
     fresh = not path.exists()

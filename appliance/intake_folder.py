@@ -31,6 +31,7 @@ from appliance.domain import TrackKind
 from appliance.durable import (
     StrangeFileError,
     append_line,
+    empty_folder,
     ensure_folder,
     locked,
     open_folder,
@@ -330,6 +331,19 @@ class IntakeFolder:
             for name in kept:
                 os.unlink(name, dir_fd=folder)
             os.fsync(folder)
+        return True
+
+    def remove_recording(self, recording: uuid.UUID) -> bool:
+        """Remove everything of a recording that takes nothing more, but its tombstone; False when it still
+        does. Removing again is harmless. Raises StrangeFileError for a link or folder on the way."""
+        if self.tombstone(recording) is None:
+            return False
+        own = str(recording)
+        for names in (("recordings", own, "tracks"), ("recordings", own), ("packets", own)):
+            with contextlib.suppress(FileNotFoundError):
+                empty_folder(self.root, *names)
+        with self._cache_lock:
+            self._cache.pop(recording, None)
         return True
 
     def free_bytes(self) -> int:

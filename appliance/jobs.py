@@ -45,6 +45,7 @@ TASK_MODULES = (
     "appliance.stages.seal.journals",
     "appliance.stages.analyse",
     "appliance.stages.replay",
+    "appliance.stages.erase.run",
     "appliance.upkeep.alarms",
     "appliance.upkeep.day_keys",
     "appliance.upkeep.disk",
@@ -93,6 +94,8 @@ KINDS = {
     "move": Kind("tiers"),
     "clear_journals": Kind("upkeep", once=True),
     "destroy_day_keys": Kind("upkeep", once=True),
+    "erase_due": Kind("upkeep", once=True),
+    "erase_again": Kind("upkeep", once=True),
     "seal": Kind("seal"),
     "analyse": Kind("analysis"),
 }

@@ -6,10 +6,12 @@ A mail carries the secret of a link, so it is composed and sent in one go and ke
 
 from __future__ import annotations
 
+import contextlib
 import os
 import smtplib
 import ssl
 import uuid
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from email.errors import MessageError
@@ -169,6 +171,19 @@ def _relay_password(settings: Settings) -> str:
         raise ConfigurationError(
             what=f"the mail relay wants a password, and {path} cannot be read"
         ) from error
+
+
+def remove_spooled(settings: Settings, attempts: Iterable[uuid.UUID]) -> int:
+    """Remove the letters in the spool folder with a link of one of these attempts; returns how many."""
+    marks = [f"/i/{attempt_id}#".encode() for attempt_id in attempts]
+    removed = 0
+    for path in settings.spool_folder.glob("[!.]*.eml"):
+        with contextlib.suppress(FileNotFoundError):
+            letter = path.read_bytes()
+            if any(mark in letter for mark in marks):
+                path.unlink()
+                removed += 1
+    return removed
 
 
 def _write_to_spool(settings: Settings, message: EmailMessage) -> None:

@@ -310,7 +310,7 @@ def ledger_of(statement: Mapping[str, Any]) -> tuple[int, str]:
 def tombstone_statement(
     vault: uuid.UUID, recording: uuid.UUID, reason: str, at: datetime | None = None
 ) -> dict[str, Any]:
-    """Says that intake takes nothing more for a recording; `reason` is `sealed` or `discarded`.
+    """Says that intake takes nothing more for a recording; `reason` is `sealed`, `discarded` or `erased`.
 
     The keyholder adds `ledger`, as to each checkpoint: a restore must not go back behind what was erased.
     """

@@ -76,6 +76,10 @@ class Transport(Protocol):
         """Remove what was recorded; the records stay. False, and nothing removed, unless a tombstone says
         that nothing more is taken. Raises StrangeFileError."""
 
+    def remove_recording(self, recording: uuid.UUID) -> bool:
+        """Remove all that is there of a recording but its tombstone: what was recorded, the records, the
+        packets. False, and nothing removed, unless there is one. Raises StrangeFileError."""
+
 
 class FolderTransport:
     """Transport over a folder on the same host."""
@@ -122,6 +126,9 @@ class FolderTransport:
 
     def remove_journals(self, recording: uuid.UUID) -> bool:
         return self._folder.remove_tracks(recording)
+
+    def remove_recording(self, recording: uuid.UUID) -> bool:
+        return self._folder.remove_recording(recording)
 
 
 def transport_of(settings: Settings) -> Transport:

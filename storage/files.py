@@ -107,6 +107,19 @@ class Vault:
         """Remove what crashed writers left of this recording; what a living one writes stays."""
         self.hot.tidy(prefix_of(recording_id))
 
+    def remove(self, owner: uuid.UUID) -> int:
+        """Remove every sealed file of a recording or a person on both tiers, and what crashed writers left;
+        returns how many. Repeating it is harmless. Raises StoreDown."""
+        self.require_cold()
+        removed = 0
+        for store in self.tiers.values():
+            store.tidy(prefix_of(owner))
+            for stored in list(store.list(prefix_of(owner))):
+                if stored.kind == "object":
+                    store.remove(stored.name)
+                    removed += 1
+        return removed
+
     def recordings(self) -> Iterator[uuid.UUID]:
         """Every recording with a file here, sorted."""
         return (owner for owner, _ in groupby(place.owner for place, _, _ in self._stored("")))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from storage.certificate_format import make_certificate, unrecoverable_from
 from storage.check import check, check_journal, check_keys, check_ledger, to_read
 from storage.check_store import Depth, Finding, Part, Seen, in_full
 from storage.disk import remove, replace, sync_folder, write_once
@@ -194,6 +195,7 @@ __all__ = [
     "head_name",
     "in_full",
     "ledger_exists",
+    "make_certificate",
     "new_browser_key",
     "new_day_key",
     "new_header",
@@ -221,6 +223,7 @@ __all__ = [
     "split_key",
     "sync_folder",
     "to_read",
+    "unrecoverable_from",
     "unwrap",
     "vault_check",
     "verify_by_browser",

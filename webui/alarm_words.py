@@ -23,6 +23,17 @@ def alarm(kind: str, about: Mapping[str, Any]) -> str:
             "No day key was destroyed, since the database does not fit the vault: %(what)s.",
             what=about.get("what", ""),
         ),
+        "nothing_erased": _(
+            "Nothing was erased, since the database does not fit the vault: %(what)s.",
+            what=about.get("what", ""),
+        ),
+        "erasures_wait": ngettext(
+            "%(num)s erasure waits, since so much would go in one day. Look at them, then let them go with "
+            "“fupan erase confirm” on the server.",
+            "%(num)s erasures wait, since so much would go in one day. Look at them, then let them go with "
+            "“fupan erase confirm” on the server.",
+            count,
+        ),
         "day_keys_end": _(
             "The last day key is that of %(day)s. Unlock the vault, so that further ones are made; until "
             "then the last one stays in use.",

@@ -8,7 +8,7 @@ from flask_babel import gettext as _
 from flask_babel import pgettext
 
 from appliance.domain import AnalysisState, AttemptState, RecordingState, Role
-from webui import alarm_words
+from webui import alarm_words, erase_words
 
 # How reasons on the log begin that go on with a name which stays as it is.
 NO_PERMISSION = "role does not hold "
@@ -35,6 +35,7 @@ def recording_state(state: str | None) -> tuple[str, str]:
         RecordingState.SEALING: (_("Sealing"), "busy"),
         RecordingState.SEALED: (_("Sealed in the vault"), "safe"),
         RecordingState.FAILED: (_("Could not be sealed"), "stop"),
+        RecordingState.ERASED: (pgettext("state", "Erased"), ""),
     }
     return labels.get(state, (state or "", ""))
 
@@ -187,6 +188,8 @@ def _reasons_of_work() -> dict[str, str]:
         "configuration": _("a setting is wrong"),
         "database_doubtful": _("the database does not fit the vault"),
         "day_keys_kept": _("the database does not fit the vault"),
+        "nothing_erased": _("the database does not fit the vault"),
+        "erasures_wait": _("many erasures wait to be confirmed"),
         "day_keys_end": _("the day keys come to an end"),
         "events_missing": _("uses of keys are not on the log"),
         "intake_knows_more": _("the database does not know interviews that were recorded"),
@@ -239,6 +242,8 @@ def object_type(name: str) -> str:
         "account": _("Account"),
         "attempt": _("Interview"),
         "candidate": _("Candidate"),
+        "erasure": _("Erasure"),
+        "hold": _("Legal hold"),
         "log": _("Access log"),
         "page": _("Page"),
         "position": _("Position"),
@@ -282,6 +287,7 @@ def action(action: str, outcome: str = "ok") -> str:
 def actions_undone() -> dict[str, str]:
     """Those of the actions that may fail or be refused, told as what was not done."""
     return {
+        "erase:run": _("the keys were not destroyed"),
         "vault:lock": _("locking the vault failed"),
         "vault:unlock": _("unlocking the vault failed"),
         "keys:destroy-day": _("day keys were not destroyed"),
@@ -307,6 +313,7 @@ def actions_undone() -> dict[str, str]:
 def actions() -> dict[str, str]:
     """Every action that the audit log knows, in words."""
     return {
+        **erase_words.actions(),
         "position:create": _("created a position"),
         "position:change": _("changed a position"),
         "position:close": _("closed a position"),

@@ -20,6 +20,7 @@ from appliance.keyholder.answers.changes import Changes
 from appliance.keyholder.answers.days import Days
 from appliance.keyholder.answers.desk import Desk, Operation, Peer, record
 from appliance.keyholder.answers.documents import Documents
+from appliance.keyholder.answers.erasing import Erasing
 from appliance.keyholder.answers.key_backups import BackupAnswers
 from appliance.keyholder.answers.orders import Orders
 from appliance.keyholder.answers.plain import Plain
@@ -35,7 +36,7 @@ from appliance.keyholder.wire import Request
 from appliance.vault_errors import NoVaultError, UnlockError
 from storage.vault import IntegrityError, LedgerError, ShareError, VaultError, VaultFull
 
-FAMILIES = (Plain, Orders, Uses, Documents, BackupAnswers, Days, Begin, Changes, VaultStatus)
+FAMILIES = (Plain, Orders, Uses, Documents, BackupAnswers, Days, Erasing, Begin, Changes, VaultStatus)
 
 logger = logging.getLogger(__name__)
 

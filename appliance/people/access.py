@@ -6,7 +6,8 @@ answer and no timing tells them apart. The scope of each role:
 recruiter        every department, or the one their account names
 department head  their own department
 interviewer      the attempts that were assigned to them, and the positions of those
-others           nothing; the three administrators never see a position, a candidate or a recording
+others           nothing; the three administrators never see a position, a candidate or a recording, and of
+                 erasures and holds only ids, codes and moments
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ from sqlalchemy import ColumnElement, Connection, Row, Select, exists, false, se
 
 from appliance.domain import Role, User
 from appliance.errors import NotFoundError
-from appliance.people.roles import Permission, allowed
-from appliance.tables import assignment, attempt, position, recording
+from appliance.people.roles import ADMINISTRATORS, Permission, allowed
+from appliance.tables import assignment, attempt, erasure, position, recording
 
 
 class OutOfScopeError(NotFoundError):
@@ -51,6 +52,24 @@ def get_recording_for(
     return _one(
         tx, _recordings(user, permission).where(recording.c.id == recording_id), "recording", recording_id
     )
+
+
+def get_erasure_for(
+    tx: Connection, user: User, erasure_id: uuid.UUID, permission: Permission = Permission.ERASURE_READ
+) -> Row[Any]:
+    """All columns of `erasure`. Raises NotFoundError."""
+    wanted = select(erasure).where(erasures_of(user, permission), erasure.c.id == erasure_id)
+    return _one(tx, wanted, "erasure", erasure_id)
+
+
+def erasures_of(user: User, permission: Permission = Permission.ERASURE_READ) -> ColumnElement[bool]:
+    """The scope as a condition on `erasure`: those about somebody whose interviews one may see; all of them
+    for administrators, to whom nothing is told of whom."""
+    if user.role in ADMINISTRATORS:
+        return true() if allowed(user.role, permission) else false()
+    joined = attempt.join(position, position.c.id == attempt.c.position_id)
+    theirs = select(attempt.c.id).select_from(joined).where(attempt.c.candidate_id == erasure.c.person_id)
+    return theirs.where(attempts_of(user, permission)).exists()
 
 
 def positions_of(user: User, permission: Permission = Permission.POSITION_READ) -> ColumnElement[bool]:

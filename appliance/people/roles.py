@@ -32,6 +32,10 @@ class Permission(enum.StrEnum):
     NOTE_WRITE = "note:write"
     RESUME_READ = "resume:read"
     RESUME_WRITE = "resume:write"
+    ERASURE_READ = "erasure:read"
+    ERASURE_MARK = "erasure:mark"
+    ERASURE_WITHDRAW = "erasure:withdraw"
+    HOLD_WRITE = "hold:write"
 
     VAULT_GIVE_SHARE = "vault:give-share"
     HEALTH_READ = "health:read"
@@ -63,6 +67,9 @@ ROLE_PERMISSIONS: dict[Role, frozenset[Permission]] = {
         Permission.RECORDING_SEAL,
         Permission.ANALYSIS_RUN,
         Permission.RESUME_WRITE,
+        Permission.ERASURE_READ,
+        Permission.ERASURE_MARK,
+        Permission.ERASURE_WITHDRAW,
     },
     Role.DEPARTMENT_HEAD: _SIGNED_IN
     | _REVIEWING
@@ -71,11 +78,15 @@ ROLE_PERMISSIONS: dict[Role, frozenset[Permission]] = {
         Permission.POSITION_WRITE,
         Permission.CANDIDATE_READ,
         Permission.ASSIGNMENT_WRITE,
+        Permission.ERASURE_READ,
+        Permission.ERASURE_WITHDRAW,
     },
     Role.INTERVIEWER: _SIGNED_IN | _REVIEWING | {Permission.POSITION_READ, Permission.CANDIDATE_READ},
     Role.SYSTEM_ADMIN: _SIGNED_IN | {Permission.HEALTH_READ},
-    Role.SECURITY_ADMIN: _SIGNED_IN | {Permission.HEALTH_READ, Permission.ACCOUNT_MANAGE},
-    Role.AUDITOR: _SIGNED_IN | {Permission.HEALTH_READ, Permission.AUDIT_READ, Permission.AUDIT_VERIFY},
+    Role.SECURITY_ADMIN: _SIGNED_IN
+    | {Permission.HEALTH_READ, Permission.ACCOUNT_MANAGE, Permission.ERASURE_READ, Permission.HOLD_WRITE},
+    Role.AUDITOR: _SIGNED_IN
+    | {Permission.HEALTH_READ, Permission.AUDIT_READ, Permission.AUDIT_VERIFY, Permission.ERASURE_READ},
 }
 
 ANONYMOUS_PERMISSIONS = frozenset({Permission.PUBLIC})

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from appliance.tables.audit import audit_event, audit_head
 from appliance.tables.base import metadata
+from appliance.tables.erasures import erasure, legal_hold
 from appliance.tables.intake import browser_key, consent, intake_record
 from appliance.tables.interviews import assignment, attempt, candidate, position, question
 from appliance.tables.kept import note, person_document
@@ -35,7 +36,9 @@ __all__ = [
     "department",
     "disk_sample",
     "document",
+    "erasure",
     "intake_record",
+    "legal_hold",
     "metadata",
     "note",
     "outgoing_mail",

@@ -17,6 +17,7 @@ from sqlalchemy import (
     Text,
     TypedColumns,
     Uuid,
+    text,
 )
 
 from appliance.tables.base import Moment, metadata
@@ -53,6 +54,7 @@ audit_event = Table(
     Index("audit_event_object", "object_type", "object_id", "seq"),
     Index("audit_event_actor", "actor", "seq"),
     Index("audit_event_at", "at"),
+    Index("audit_event_erase", "seq", postgresql_where=text("action LIKE 'erase:%'")),
 )
 
 

@@ -61,11 +61,14 @@ question = Table("question", metadata, QuestionColumns, UniqueConstraint("positi
 
 
 class CandidateColumns(TypedColumns):
+    """Once `erased_at` is set, name and address are a dash."""
+
     id: Named[uuid.UUID] = Column(Uuid, primary_key=True)
     name: Named[str] = Column(Text, nullable=False)
     email: Named[str] = Column(Text, nullable=False)
     department_id: Named[uuid.UUID] = Column(ForeignKey("department.id"), nullable=False, index=True)
     created_at: Named[dt.datetime] = Column(Moment, nullable=False, server_default=NOW)
+    erased_at: Named[dt.datetime | None] = Column(Moment)
 
 
 candidate = Table("candidate", metadata, CandidateColumns)

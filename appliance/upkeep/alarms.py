@@ -6,6 +6,8 @@ bulk_use           somebody or a unit used the keys of too many recordings: who,
 day_keys_kept      the database is not to be believed, so no day key was destroyed: what
 day_keys_end       the last published day key comes near while the vault is locked: last, days
 events_missing     keys were given for events that the audit log does not have: count, events
+erasures_wait      so much would be erased in a day that somebody must confirm it: count
+nothing_erased     the database is not to be believed, so no erasure was carried out: what
 intake_knows_more  intake holds interviews of ours that the database does not know: count, recordings
 """
 

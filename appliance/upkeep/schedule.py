@@ -61,6 +61,8 @@ def entries(settings: Settings) -> tuple[Entry, ...]:
         Entry("clear_journals", 3600.0),
         Entry("destroy_day_keys", 86400.0),
         Entry("tier_by_policy", 86400.0),
+        Entry("erase_due", 60.0),
+        Entry("erase_again", 86400.0),
     )
 
 

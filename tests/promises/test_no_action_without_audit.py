@@ -26,8 +26,9 @@ from appliance.keyholder import orders
 from appliance.keyholder.client import Keyholder
 from appliance.people import accounts, assignments, sessions
 from appliance.people.directory import hash_password
-from appliance.stages import analyse, invite, position, replay, seal
+from appliance.stages import analyse, erase, invite, position, replay, seal
 from appliance.stages.decide import notes
+from appliance.stages.erase import holds
 from appliance.stages.invite import Invitee
 from appliance.stages.position import PositionForm
 from appliance.stages.talent import resume
@@ -61,6 +62,10 @@ ROUTES = {
     "resume.open_version": ["open a résumé"],
     "notes.write": ["write a note"],
     "notes.change": ["change a note"],
+    "erasures.mark": ["mark for erasure"],
+    "erasures.withdraw": ["withdraw a mark"],
+    "erasures.hold": ["set a hold"],
+    "erasures.lift": ["lift a hold"],
     "replay.open_view": ["open a replay"],
     "replay.close": ["close a replay"],
     "access_log.verify": ["verify the log"],
@@ -73,7 +78,7 @@ ROUTES = {
 }
 UNRECORDED = {"replay.watched": "seconds watched under a view whose opening is recorded; told when it closes"}
 # What only reads, and is recorded all the same; what only the command line does.
-BESIDE = {"export the log", "unlock the vault", "read notes"}
+BESIDE = {"export the log", "let many be erased", "unlock the vault", "read notes"}
 
 
 # What reads the log before it writes to it → where that finds none.
@@ -105,7 +110,11 @@ class Site:
         session = sessions.sign_in_by_password("chen", PASSWORD, "127.0.0.1", settings)
         factory.make_user(settings, Role.INTERVIEWER, username="lin", password_hash=hashed)
         own = sessions.sign_in_by_password("lin", PASSWORD, "127.0.0.1", settings).user
+        officer = factory.make_user(settings, Role.SECURITY_ADMIN)
         self._more(settings, department)
+        with transaction("staff", settings) as tx:
+            self.mark = erase.mark(tx, settings, me, self.recording, whole=False, basis="request")
+            self.hold = holds.set_hold(tx, officer, str(self.unsealed), "dispute")
         # in an order in which each of them can be done
         self.actions: dict[str, Action] = {
             "sign in by password": lambda: sessions.sign_in_by_password("chen", PASSWORD, "::1", settings),
@@ -140,6 +149,13 @@ class Site:
             ),
             "seal again": self.within(lambda tx: seal.order_again(tx, me, self.unsealed)),
             "analyse again": self.within(lambda tx: analyse.order_again(tx, settings, me, self.recording)),
+            "mark for erasure": self.within(
+                lambda tx: erase.mark(tx, settings, me, self.unsealed, whole=False, basis="request")
+            ),
+            "withdraw a mark": self.within(lambda tx: erase.withdraw(tx, me, self.mark)),
+            "set a hold": self.within(lambda tx: holds.set_hold(tx, officer, str(self.recording), "dispute")),
+            "lift a hold": self.within(lambda tx: holds.lift(tx, officer, self.hold)),
+            "let many be erased": lambda: erase.confirm_many(settings, BY),
             "verify the log": lambda: self.asked("POST", "/audit/verify"),
             "export the log": lambda: self.asked("GET", "/audit/export.json"),
             "unlock the vault": lambda: orders.unlock(settings, BY),

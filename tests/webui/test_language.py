@@ -33,6 +33,7 @@ from appliance.domain import AnalysisState, AttemptState, ConsentPurpose, Record
 from appliance.errors import FupanError
 from appliance.keyholder.client import Keyholder
 from appliance.people.roles import allowed
+from tests.support import erasure as erasing
 from tests.support.desk import Desk, post
 from tests.support.intake_site import IntakeSite
 from webui import auth, i18n, words
@@ -336,7 +337,16 @@ def _with(packet: Any, policy: dict[str, Any]) -> Any:
 
 
 # Files, and the answer to machines.
-NO_PAGES = frozenset({"static", "replay.track", "replay.document", "health.machines", "access_log.export"})
+NO_PAGES = frozenset(
+    {
+        "static",
+        "replay.track",
+        "replay.document",
+        "health.machines",
+        "access_log.export",
+        "erasures.certificate_file",
+    }
+)
 
 
 def pages(desk: Desk, attempts: list[uuid.UUID], given: dict[str, object]) -> Iterator[tuple[str, Role]]:
@@ -362,6 +372,7 @@ def test_every_page_of_the_desk_is_chinese(settings: Settings, keyholder: Keyhol
     clients = {role: desk.client(role, "zh") for role in desk.people}
     opened = post(clients[Role.RECRUITER], f"/recordings/{attempts[-1]}/views")
     given = {
+        "mark_id": erasing.mark(desk.site, attempts[-1]),
         "position_id": desk.site.position(),
         "recording_id": attempts[-1],
         "view_id": uuid.UUID(opened.headers["Location"].rsplit("/", 1)[-1]),
@@ -370,7 +381,7 @@ def test_every_page_of_the_desk_is_chinese(settings: Settings, keyholder: Keyhol
         "token": "x" * 20,
     }
     people = [*desk.people.values(), desk.site.recruiter]
-    data = [name for each in people for name in (each.display_name, each.username)]
+    data = ["DSR-7", *(name for each in people for name in (each.display_name, each.username))]
     data += [settings.site, "Department", "Ada Lovelace", "Grace Hopper", "role does not hold"]
     seen = 0
     for address, role in pages(desk, attempts, given):

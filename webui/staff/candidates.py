@@ -9,11 +9,11 @@ from flask import Blueprint, Response, request
 from sqlalchemy import Connection
 
 from appliance.database import transaction
-from appliance.domain import AttemptState
+from appliance.domain import AttemptState, RecordingState
 from appliance.errors import FupanError, InvalidInputError, NotFoundError
 from appliance.people import access, assignments
 from appliance.people.roles import Permission
-from appliance.reading import interviews, one_attempt, vault_notice
+from appliance.reading import erasures, interviews, one_attempt, vault_notice
 from appliance.stages import analyse, seal
 from appliance.stages import invite as stage
 from appliance.stages.decide import notes
@@ -139,9 +139,11 @@ def show(attempt_id: uuid.UUID, error: FupanError | None = None) -> Response:
         heads = notes.heads(tx, attempt_id)
         again = _orderable(tx, attempt_id)
         assigned = assignments.assigned(tx, attempt_id)
+        marks = erasures.of_attempt(tx, current_user(), attempt_id, found.candidate_id)
         others = [
             each for each in assignments.interviewers(tx) if each.id not in {one.id for one in assigned}
         ]
+    gone = found.recording is not None and found.recording.state == RecordingState.ERASED
     return desk.page(
         "staff/attempt.html",
         error.status if error else 200,
@@ -154,10 +156,12 @@ def show(attempt_id: uuid.UUID, error: FupanError | None = None) -> Response:
         others=others,
         lines=[history.line(each) for each in found.history],
         checks=history.checks(found.checks),
+        marks=marks,
+        gone=gone,
         vault=vault_notice.notice(desk.settings()),
         error=message_of(error) if error else None,
         refused=request.endpoint,
-        can_invite=found.row.state != AttemptState.FINISHED,
+        can_invite=found.row.state != AttemptState.FINISHED and not gone,
     )
 
 

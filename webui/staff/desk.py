@@ -17,7 +17,7 @@ from appliance.database import transaction
 from appliance.errors import InvalidInputError, NotFoundError
 from appliance.people.roles import ADMINISTRATORS, allowed
 from appliance.reading import vault_notice
-from webui import words
+from webui import erase_words, words
 from webui.answers import see_other
 from webui.auth import permission_of
 
@@ -76,6 +76,7 @@ def install(app: Flask) -> None:
             "language_url": language_url,
             "may": may,
             **words.for_templates(),
+            **erase_words.for_templates(),
         }
 
 
@@ -85,6 +86,7 @@ def navigation() -> list[NavigationItem]:
         ("today.page", _("Today")),  # for those who have candidates; others land on their own page
         ("positions.index", _("Positions")),
         ("candidates.index", _("Candidates")),
+        ("erasures.index", _("Erasures")),
         ("access_log.index", _("Access log")),
         ("accounts.index", _("Accounts")),
         ("health.page", _("Health")),
@@ -123,6 +125,10 @@ def flashed() -> list[tuple[str, str]]:
         "analysis-ordered": _("The analysis is ordered again."),
         "resume-kept": _("The résumé is kept."),
         "note-kept": _("The note is kept."),
+        "marked": _("Marked for erasure. Until its time is over the mark can be withdrawn."),
+        "mark-withdrawn": _("The mark is withdrawn. Nothing was erased."),
+        "held": _("The legal hold is set."),
+        "hold-lifted": _("The legal hold is lifted. What is marked is erased when its time is over."),
         "assigned": _("The interviewer may see this interview now."),
         "unassigned": _("The interviewer does not see this interview any more."),
         "account-saved": _("The account is saved."),

@@ -14,6 +14,7 @@ from flask import Blueprint, Response, jsonify, request, url_for
 
 from appliance.database import transaction
 from appliance.domain import TrackKind
+from appliance.erasing import ErasedError, is_erased
 from appliance.errors import InvalidInputError, NotFoundError
 from appliance.people.roles import Permission
 from appliance.reading import one_attempt, viewers
@@ -124,9 +125,11 @@ def close(view_id: uuid.UUID) -> Response:
 def _over(view_id: uuid.UUID, error: stage.ViewOverError) -> Response:
     with transaction("staff", desk.settings()) as tx:
         recording_id = viewers.recording_of(tx, view_id, current_user().account_id)
+        erased = recording_id is not None and is_erased(tx, recording_id)
     if recording_id is None:
         raise error
-    return desk.page("staff/replay_over.html", 410, recording_id=recording_id, message=message_of(error))
+    told = message_of(ErasedError() if erased else error)
+    return desk.page("staff/replay_over.html", 410, recording_id=recording_id, message=told, erased=erased)
 
 
 def _facts(view: stage.View, found: one_attempt.AttemptPage) -> dict[str, Any]:

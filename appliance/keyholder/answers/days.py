@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import threading
-import uuid
 
 from appliance.database import transaction
 from appliance.errors import DatabaseDoubtfulError, KeyRefusedError
 from appliance.keyholder import day_gate, day_rule
+from appliance.keyholder.answers.belief import believe
 from appliance.keyholder.answers.desk import Desk, Operation, Peer
 from appliance.keyholder.wire import Request
 
@@ -58,31 +58,11 @@ class Days:
             raise
 
     def _decide(self) -> list[str]:
-        if self._desk.clock.leapt:
-            raise DatabaseDoubtfulError(what="the clock was set by more than an hour")
-        used, invited = self._recorded()
-        store, vault_id = self._custody.store, self._custody.vault_id
-        keyed = frozenset(map(uuid.UUID, store.list("recording")))
-        destroyed = self._custody.erasures.chain().destroyed
-        erased = frozenset(uuid.UUID(key_id) for kind, key_id in destroyed if kind == "recording")
         with transaction("keyholder", self._desk.settings) as tx:
-            day_gate.require_believable(tx, vault_id, used, frozenset(invited), keyed, erased)
-            now = min(self._desk.clock.now(), day_gate.now(tx))
-            holders = day_gate.holders(tx, now, invited, erased)
+            known = believe(self._desk, tx)
+            holders = day_gate.holders(tx, known.now, known.invited, known.erased)
         published = {key.id for key in self._custody.days.published()}
+        destroyed = self._custody.erasures.chain().destroyed
         gone = {key_id for kind, key_id in destroyed if kind == "day"}  # they ended the time of those before
-        return day_rule.idle({*store.list("day"), *published} - gone, published | gone, holders, now)
-
-    def _recorded(self) -> tuple[dict[uuid.UUID, bytes], dict[uuid.UUID, frozenset[str]]]:
-        """What the journal knows: the events that keys were given for, with their hashes, and the recordings
-        that packets were signed for, with the day keys that these name."""
-        used: dict[uuid.UUID, bytes] = {}
-        invited: dict[uuid.UUID, frozenset[str]] = {}
-        for entry in self._desk.done():
-            if "event" in entry and "hash" in entry:
-                used[uuid.UUID(entry["event"])] = bytes.fromhex(entry["hash"])
-            if entry["op"] == "sign" and entry.get("kind") == "packet":
-                recording = uuid.UUID(entry["recording"])
-                named = {entry["day_key"]} if "day_key" in entry else set()
-                invited[recording] = invited.get(recording, frozenset()) | named
-        return used, invited
+        kept = {*self._custody.store.list("day"), *published} - gone
+        return day_rule.idle(kept, published | gone, holders, known.now)

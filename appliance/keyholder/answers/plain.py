@@ -70,9 +70,11 @@ class Plain:
     def _require_packet(self, statement: dict[str, Any]) -> None:
         """What is remembered of a packet decides when its day key may go. Raises KeyRefusedError."""
         try:
-            uuid.UUID(statement.get("recording"))
+            recording = uuid.UUID(statement.get("recording"))
         except (ValueError, TypeError, AttributeError):
             raise KeyRefusedError(reason="the packet names no recording") from None
+        if self._custody.erasures.is_destroyed("recording", str(recording)):
+            raise KeyRefusedError(reason="the recording was erased")
         if statement.get("day_key") not in self._in_use():
             raise KeyRefusedError(reason="the packet names a day key that is not in use here")
 

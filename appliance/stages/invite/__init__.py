@@ -12,16 +12,17 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, exists, func, insert, select, update
 
 from appliance import notify, texts
 from appliance.audit import log
-from appliance.domain import OPEN_STATES, AttemptState, Limits, RecordingState, User
+from appliance.domain import OPEN_STATES, AttemptState, Limits, MarkState, RecordingState, User
+from appliance.erasing import is_marked
 from appliance.errors import ConflictError, InvalidInputError
 from appliance.people import access
 from appliance.people.roles import Permission
 from appliance.stages.invite.issue import link_in_hand
-from appliance.tables import attempt, candidate, department, position, question, recording
+from appliance.tables import attempt, candidate, department, erasure, position, question, recording
 
 __all__ = ["Invitee", "invite", "invite_again", "link_in_hand", "snapshot_of"]
 
@@ -79,6 +80,9 @@ def invite_again(tx: Connection, user: User, attempt_id: uuid.UUID, deadline: da
     known = access.get_attempt_for(tx, user, attempt_id, Permission.INVITATION_SEND)
     if known.state == AttemptState.FINISHED:
         raise ConflictError("This interview is finished, so no further link was sent.")
+    state = tx.scalar(select(recording.c.state).where(recording.c.id == attempt_id))
+    if state == RecordingState.ERASED or is_marked(tx, known.candidate_id):
+        raise ConflictError("This person is marked for erasure, so no further link was sent.")
     if deadline is not None:
         _check_deadline(deadline)
     elif known.deadline <= datetime.now(UTC):
@@ -170,11 +174,7 @@ def _make_attempt(
     deadline: datetime,
     snapshot: Mapping[str, Any],
 ) -> uuid.UUID:
-    candidate_id = tx.scalar(
-        select(candidate.c.id).where(
-            candidate.c.department_id == department_id, func.lower(candidate.c.email) == person.email.lower()
-        )
-    )
+    candidate_id = _known_as(tx, department_id, person.email)
     number = 1
     if candidate_id is None:
         candidate_id = uuid.uuid4()
@@ -183,6 +183,8 @@ def _make_attempt(
                 id=candidate_id, name=person.name, email=person.email, department_id=department_id
             )
         )
+    elif is_marked(tx, candidate_id):
+        raise InvalidInputError("Row %(row)s: %(email)s is marked for erasure.", row=row, email=person.email)
     else:
         number = _next_number(tx, position_id, candidate_id, row, person.email)
     attempt_id = uuid.uuid4()
@@ -199,6 +201,16 @@ def _make_attempt(
     )
     tx.execute(insert(recording).values(id=attempt_id, state=RecordingState.COLLECTING))
     return attempt_id
+
+
+def _known_as(tx: Connection, department_id: uuid.UUID, email: str) -> uuid.UUID | None:
+    """The candidate of this address; whoever was erased with everything begins anew."""
+    erased = exists().where(
+        erasure.c.person_id == candidate.c.id, erasure.c.whole, erasure.c.state == MarkState.ERASED
+    )
+    same = func.lower(candidate.c.email) == email.lower()
+    found = select(candidate.c.id).where(candidate.c.department_id == department_id, same, ~erased)
+    return tx.scalar(found)
 
 
 def _next_number(

@@ -20,6 +20,7 @@ from appliance.audit import log
 from appliance.config import Settings
 from appliance.database import transaction
 from appliance.domain import RecordingState, Role, Tier, User
+from appliance.erasing import ErasedError
 from appliance.errors import ConflictError, GoneError, NotFoundError, VaultLockedError
 from appliance.keyholder.client import Keyholder
 from appliance.people import access
@@ -68,7 +69,8 @@ class View:
 def open_view(settings: Settings, user: User, recording_id: uuid.UUID) -> View:
     """Open a replay for someone who may see the recording; on the log when this returns.
 
-    Raises NotFoundError, NotSealedError, VaultLockedError, KeyholderDownError, AuditUnavailableError.
+    Raises NotFoundError, NotSealedError, ErasedError, VaultLockedError, KeyholderDownError,
+    AuditUnavailableError.
     """
     Keyholder(settings).require_unlocked()  # a view that could show nothing is not opened
     until = datetime.now(UTC) + timedelta(seconds=settings.timing.replay_lease)
@@ -77,6 +79,8 @@ def open_view(settings: Settings, user: User, recording_id: uuid.UUID) -> View:
         kept = tx.execute(
             select(recording.c.state, recording.c.tier).where(recording.c.id == recording_id)
         ).one()
+        if kept.state == RecordingState.ERASED:
+            raise ErasedError
         if kept.state != RecordingState.SEALED:
             raise NotSealedError
         if kept.tier == Tier.COLD and settings.vault.recall:

@@ -6,7 +6,7 @@ from collections import Counter
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, insert, update
+from sqlalchemy import Connection, Row, delete, insert, select, update
 from sqlalchemy.dialects import postgresql
 
 from appliance import consents, documents, jobs
@@ -54,6 +54,9 @@ def note_sealed(
     `sizes`: of the documents, in bytes on disk.
     """
     with transaction("worker", settings) as tx:
+        kept = select(recording.c.state).where(recording.c.id == row.id).with_for_update()
+        if tx.scalar(kept) != RecordingState.SEALING:  # erased meanwhile: what is sealed opens no more
+            return
         put_rows(tx, sealed, sizes)
         _order_analysis(tx, row, has_media=bool(sealed.tracks))
         problems = Counter(epoch.problem for epoch in epochs if epoch.problem)

@@ -1,0 +1,34 @@
+"""`fupan erase`: what is to be erased, and letting much of it go in one day."""
+
+from __future__ import annotations
+
+import click
+
+from appliance.cli import site_settings
+from appliance.commands.terminal import me
+
+
+@click.group(short_help="Erasures that are due.")
+def erase() -> None:
+    """Erasures that are due; who is marked is on the page Erasures."""
+
+
+@erase.command()
+def confirm() -> None:
+    """Let everything that is due be erased within a day, however much it is.
+
+    More than erase.daily_percent of all recordings, and more than ten, wait for this: a mistake must not
+    empty the vault over a night. Who confirmed it is on the audit log.
+    """
+    from appliance.keyholder.erase_client import ErasingKeyholder
+    from appliance.stages import erase as stage
+
+    who = me()  # before root becomes the user who owns the data
+    settings = site_settings()
+    keyholder = ErasingKeyholder(settings)
+    waiting = keyholder.due_erasures().waiting
+    if not waiting:
+        click.echo("nothing waits to be confirmed")
+        return
+    stage.confirm_many(settings, who)
+    click.echo(f"{waiting} erasures are let go; they are carried out within minutes")

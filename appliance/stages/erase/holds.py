@@ -1,0 +1,83 @@
+"""Legal holds: what is under one is not erased, also when it is set during the days of a mark.
+
+The security administrator sets and lifts them, by number alone: nothing is told of whom it is about.
+"""
+
+from __future__ import annotations
+
+import uuid
+from datetime import UTC, datetime
+
+from sqlalchemy import Connection, insert, select, update
+
+from appliance.audit import log
+from appliance.domain import HoldReason, User
+from appliance.errors import ConflictError, InvalidInputError, NotFoundError
+from appliance.people.roles import Permission, allowed
+from appliance.stages.erase import case_reference
+from appliance.tables import attempt, candidate, legal_hold
+
+
+class LiftedError(ConflictError):
+    """There is nothing to lift."""
+
+    code = "lifted"
+    message = "This hold was lifted before. Nothing was changed."
+
+
+def set_hold(tx: Connection, user: User, number: str, reason: str, case: str = "") -> uuid.UUID:
+    """Hold a candidate with everything, or one interview, by the number that its page shows; returns the
+    hold's id. `reason` is a HoldReason. Raises NotFoundError, InvalidInputError with `field`."""
+    _require(user)
+    if reason not in set(HoldReason):
+        raise InvalidInputError("Choose why it must be kept.", field="reason")
+    reference = case_reference(case)
+    about = _found(tx, number)
+    made = uuid.uuid4()
+    columns = {f"{kind}_id": which for kind, which in about.items()}
+    tx.execute(
+        insert(legal_hold).values(
+            id=made, reason=reason, case_ref=reference, set_by=user.account_id, **columns
+        )
+    )
+    details = {kind: str(which) for kind, which in about.items()}
+    details |= {"reason": str(reason), "case": reference}
+    log.append(tx, log.Action.ERASE_HOLD, log.Actor.of(user), "hold", made, details=details)
+    return made
+
+
+def lift(tx: Connection, user: User, hold_id: uuid.UUID) -> None:
+    """Let what is under a hold be erased again. Raises NotFoundError, LiftedError."""
+    _require(user)
+    if tx.scalar(select(legal_hold.c.id).where(legal_hold.c.id == hold_id)) is None:
+        raise NotFoundError
+    lifted = tx.execute(
+        update(legal_hold)
+        .where(legal_hold.c.id == hold_id, legal_hold.c.lifted_at.is_(None))
+        .values(lifted_by=user.account_id, lifted_at=datetime.now(UTC))
+    )
+    if lifted.rowcount != 1:
+        raise LiftedError
+    log.append(tx, log.Action.ERASE_LIFT, log.Actor.of(user), "hold", hold_id)
+
+
+def _require(user: User) -> None:
+    if not allowed(user.role, Permission.HOLD_WRITE):
+        raise NotFoundError
+
+
+def _found(tx: Connection, number: str) -> dict[str, uuid.UUID]:
+    """`person` or `recording`. Raises InvalidInputError."""
+    try:
+        wanted = uuid.UUID(number.strip())
+    except ValueError:
+        wanted = uuid.UUID(int=0)
+    if tx.scalar(select(attempt.c.id).where(attempt.c.id == wanted)) is not None:
+        return {"recording": wanted}
+    if tx.scalar(select(candidate.c.id).where(candidate.c.id == wanted)) is not None:
+        return {"person": wanted}
+    raise InvalidInputError(
+        "There is no candidate and no interview with this number. Copy it from “Erase…” on the candidate’s "
+        "page.",
+        field="number",
+    )

@@ -1,0 +1,445 @@
+"""Erasing: a mark and its days, holds, what goes and what stays, every point at which a run may be cut."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from sqlalchemy import select, text
+
+from appliance.audit import log
+from appliance.config import Settings
+from appliance.database import transaction
+from appliance.documents import require_ready
+from appliance.domain import Owner, OwnerKind, Role
+from appliance.erasing import ErasedError, require_kept
+from appliance.errors import (
+    ConflictError,
+    FupanError,
+    InvalidInputError,
+    KeyRefusedError,
+    NotFoundError,
+    VaultLockedError,
+)
+from appliance.keyholder.client import Keyholder
+from appliance.keyholder.erase_client import ErasingKeyholder
+from appliance.keyholder.server import Server
+from appliance.stages import erase, invite, replay
+from appliance.stages.decide import notes
+from appliance.stages.erase import holds, removal, run
+from appliance.stages.talent import resume
+from appliance.tables import (
+    candidate,
+    document,
+    erasure,
+    intake_record,
+    note,
+    outgoing_mail,
+    person_document,
+    recording,
+    track,
+)
+from appliance.transport import transport_of
+from storage.vault import KeyStore, Vault
+from tests.support import erasure as support
+from tests.support import factory, papers
+from tests.support.keyholder import running_keyholder
+from tests.support.site import Site
+
+
+@pytest.fixture
+def server(settings: Settings) -> Iterator[Server]:
+    with running_keyholder(settings) as running:
+        yield running
+
+
+@pytest.fixture
+def site(settings: Settings, server: Server) -> Site:
+    return Site(settings, Keyholder(settings))
+
+
+def keys(site: Site, kind: str) -> list[str]:
+    return KeyStore(site.settings.keys_folder).list(kind)
+
+
+def test_a_mark_waits_its_days_and_then_everything_goes(site: Site, server: Server) -> None:
+    made, other = support.recorded(site, "ming"), support.recorded(site, "hong")
+    person = support.person_of(site, made)
+    mark = support.mark(site, made)
+    for days in (0, 6.9):
+        support.days_pass(server, days)
+        assert support.carry_out(site) == 0
+        assert keys(site, "recording") == sorted([str(made), str(other)])
+    support.days_pass(server, 7.1)
+    assert support.carry_out(site) == 1
+    assert keys(site, "recording") == [str(other)]
+    assert keys(site, "person") == [str(support.person_of(site, other))]
+    vault = Vault(site.settings.vault_folder)
+    assert set(vault.recordings()) == {other, support.person_of(site, other)}
+    for table in (note, document, track):
+        assert {row.recording_id for row in site.rows(table)} == {other}
+    assert {row.person_id for row in site.rows(person_document)} == {support.person_of(site, other)}
+    assert not site.rows(intake_record, attempt_id=made)
+    [row] = site.rows(candidate, id=person)
+    assert (row.name, row.email) == ("—", "—")
+    assert row.erased_at is not None
+    assert site.row(recording, made).state == "erased"
+    assert {mail.recipient for mail in site.rows(outgoing_mail, attempt_id=made)} == {"—"}
+    assert not any("ming" in str(letter) for letter in site.mails())
+    assert len(site.mails()) == 1
+    intake = site.settings.intake_folder
+    assert not list(intake.glob(f"*/{made}*/**/*"))
+    assert (intake / "tombstones" / f"{made}.tombstone").exists()
+    [found] = site.rows(erasure)
+    assert (found.state, found.ledger_seq, found.id) == ("erased", 1, mark)
+    assert json.loads(found.certificate["statement"])["recordings"] == [str(made)]
+    assert site.actions("erasure", mark) == ["erase:mark", "erase:run", "erase:done"]
+    with transaction("auditor", site.settings) as tx:
+        assert log.verify(tx).ok
+    assert support.carry_out(site) == 0
+    assert site.actions("erasure", mark) == ["erase:mark", "erase:run", "erase:done"]
+
+
+def test_one_interview_alone(site: Site, server: Server) -> None:
+    made = support.recorded(site)
+    support.mark(site, made, whole=False)
+    support.days_pass(server, 8)
+    assert support.carry_out(site) == 1
+    assert keys(site, "recording") == []
+    assert keys(site, "person") == [str(support.person_of(site, made))]
+    [row] = site.rows(candidate)
+    assert row.name == "ming"
+    assert resume.opened(site.settings, site.recruiter, made, 1).data == papers.PDF
+    with pytest.raises(ErasedError):
+        replay.open_view(site.settings, site.recruiter, made)
+    with pytest.raises(ErasedError), transaction("staff", site.settings) as tx:
+        erase.mark(tx, site.settings, site.recruiter, made, whole=False, basis="request")
+
+
+def test_a_mark_that_was_taken_back_erases_nothing(site: Site, server: Server) -> None:
+    made = support.recorded(site, resume_too=False)
+    mark = support.mark(site, made)
+    with pytest.raises(ConflictError), transaction("staff", site.settings) as tx:
+        erase.mark(tx, site.settings, site.recruiter, made, whole=False, basis="request")
+    with transaction("staff", site.settings) as tx:
+        erase.withdraw(tx, site.recruiter, mark)
+    support.days_pass(server, 30)
+    assert support.carry_out(site) == 0
+    assert keys(site, "recording") == [str(made)]
+    with pytest.raises(ConflictError), transaction("staff", site.settings) as tx:
+        erase.withdraw(tx, site.recruiter, mark)
+    again = support.mark(site, made)
+    assert support.marks_of(site) == {mark: "withdrawn", again: "marked"}
+
+
+def test_who_may_mark_withdraw_and_hold(site: Site) -> None:
+    made = support.recorded(site, resume_too=False)
+    own = factory.make_user(site.settings, Role.DEPARTMENT_HEAD, site.department)
+    stranger = factory.make_user(site.settings, Role.RECRUITER, factory.make_department(site.settings))
+    officer = factory.make_user(site.settings, Role.SECURITY_ADMIN)
+    for user in (own, stranger, officer):
+        with pytest.raises(NotFoundError), transaction("staff", site.settings) as tx:
+            erase.mark(tx, site.settings, user, made, whole=True, basis="request")
+    mark = support.mark(site, made)
+    for user in (stranger, officer):
+        with pytest.raises(NotFoundError), transaction("staff", site.settings) as tx:
+            erase.withdraw(tx, user, mark)
+    for user in (own, site.recruiter):
+        with pytest.raises(NotFoundError), transaction("staff", site.settings) as tx:
+            holds.set_hold(tx, user, str(made), "dispute")
+    with transaction("staff", site.settings) as tx:
+        erase.withdraw(tx, own, mark)
+
+
+@pytest.mark.parametrize("case", ["王小明", "a case", "x" * 41, "<b>"])
+def test_no_words_about_a_person(site: Site, case: str) -> None:
+    [made] = site.invite()
+    with pytest.raises(InvalidInputError), transaction("staff", site.settings) as tx:
+        erase.mark(tx, site.settings, site.recruiter, made, whole=True, basis="request", case=case)
+    with pytest.raises(InvalidInputError), transaction("staff", site.settings) as tx:
+        erase.mark(tx, site.settings, site.recruiter, made, whole=True, basis=case)
+
+
+def test_nobody_marked_is_invited_and_whoever_was_erased_begins_anew(site: Site, server: Server) -> None:
+    first = support.recorded(site, "ming")
+    support.mark(site, first)
+    with pytest.raises(InvalidInputError, match="marked for erasure"):
+        site.invite("ming")
+    with pytest.raises(ConflictError), transaction("staff", site.settings) as tx:
+        invite.invite_again(tx, site.recruiter, first)
+    support.days_pass(server, 8)
+    assert support.carry_out(site) == 1
+    [second] = site.invite("ming")
+    assert support.person_of(site, second) != support.person_of(site, first)
+
+
+class TestHold:
+    def test_of_a_person_keeps_everything_until_it_is_lifted(self, site: Site, server: Server) -> None:
+        made = support.recorded(site)
+        support.mark(site, made)
+        officer, hold = support.hold(site, support.person_of(site, made))
+        support.days_pass(server, 30)
+        assert support.carry_out(site) == 0
+        assert keys(site, "recording") == [str(made)]
+        with transaction("staff", site.settings) as tx:
+            holds.lift(tx, officer, hold)
+        assert support.carry_out(site) == 1
+        assert keys(site, "recording") == keys(site, "person") == []
+
+    def test_of_one_recording_keeps_that_and_its_name_and_is_on_the_certificate(
+        self, site: Site, server: Server
+    ) -> None:
+        kept = support.recorded(site)
+        [other] = site.invite("ming")
+        site.run_jobs()
+        support.sealed(site, other)
+        mark = support.mark(site, kept)
+        support.hold(site, kept)
+        support.days_pass(server, 30)
+        assert support.carry_out(site) == 1
+        assert keys(site, "recording") == [str(kept)]
+        assert keys(site, "person") == []
+        entry = ErasingKeyholder(site.settings).erasure(mark)
+        assert entry is not None
+        assert (entry.recordings, entry.kept) == ((other,), (kept,))
+        [row] = site.rows(erasure)
+        assert json.loads(row.certificate["statement"])["kept"] == [str(kept)]
+        [person] = site.rows(candidate)
+        assert person.name == "ming"
+        with pytest.raises(FupanError):
+            resume.keep(site.settings, site.recruiter, kept, lambda: papers.PDF)
+        assert notes.opened(site.settings, site.recruiter, kept)
+
+    def test_beats_a_database_that_forgot_it(self, site: Site, server: Server) -> None:
+        """The keyholder wrote it down when it was set."""
+        made = support.recorded(site)
+        support.mark(site, made)
+        support.hold(site, made)
+        with transaction("owner", site.settings) as tx:
+            tx.execute(text("DELETE FROM legal_hold"))
+        support.days_pass(server, 30)
+        with transaction("keyholder", site.settings) as tx:
+            assert tx.scalar(select(erasure.c.state)) == "marked"
+        assert support.carry_out(site) == 1  # the person's key goes, the recording stays
+        assert keys(site, "recording") == [str(made)]
+
+    def test_lifting_twice(self, site: Site) -> None:
+        [made] = site.invite()
+        officer, hold = support.hold(site, made)
+        for _ in (1, 2):
+            with pytest.raises(InvalidInputError), transaction("staff", site.settings) as tx:
+                holds.set_hold(tx, officer, "nobody", "dispute")
+        with transaction("staff", site.settings) as tx:
+            holds.lift(tx, officer, hold)
+        with pytest.raises(ConflictError), transaction("staff", site.settings) as tx:
+            holds.lift(tx, officer, hold)
+
+
+class TestCutShort:
+    """At each step; then one more turn ends it."""
+
+    STEPS = ("_close_at_intake", "_remove_files", "_remove_rows", "_remove_person", "_note_done")
+
+    @pytest.mark.parametrize("step", STEPS)
+    def test_a_further_turn_ends_it(
+        self, site: Site, server: Server, monkeypatch: pytest.MonkeyPatch, step: str
+    ) -> None:
+        made = support.recorded(site)
+        mark = support.mark(site, made)
+        support.days_pass(server, 8)
+        with monkeypatch.context() as patched:
+            patched.setattr(removal.Removal, step, killed)
+            with pytest.raises(RuntimeError, match="killed"):
+                support.carry_out(site)
+        assert support.marks_of(site) == {mark: "erasing"}
+        assert keys(site, "recording") == []
+        with pytest.raises(ConflictError), transaction("staff", site.settings) as tx:
+            erase.withdraw(tx, site.recruiter, mark)
+        assert support.carry_out(site) == 1
+        assert support.marks_of(site) == {mark: "erased"}
+        assert not list(Vault(site.settings.vault_folder).recordings())
+        assert site.actions("erasure", mark)[-1] == "erase:done"
+
+    def test_between_the_order_and_the_keyholder(
+        self, site: Site, server: Server, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        made = support.recorded(site, resume_too=False)
+        mark = support.mark(site, made)
+        support.days_pass(server, 8)
+        with monkeypatch.context() as patched:
+            patched.setattr(ErasingKeyholder, "erase", killed)
+            with pytest.raises(RuntimeError, match="killed"):
+                support.carry_out(site)
+        assert (support.marks_of(site), keys(site, "recording")) == ({mark: "erasing"}, [str(made)])
+        assert support.carry_out(site) == 1
+        assert keys(site, "recording") == []
+
+    def test_while_the_vault_is_locked_it_waits(self, site: Site, server: Server) -> None:
+        made = support.recorded(site, resume_too=False)
+        support.mark(site, made)
+        support.days_pass(server, 8)
+        site.keyholder.lock()
+        with pytest.raises(VaultLockedError):
+            support.carry_out(site)
+        assert keys(site, "recording") == [str(made)]
+
+
+def killed(*_: Any, **__: Any) -> None:
+    raise RuntimeError("killed")
+
+
+def test_what_a_restore_brought_back_goes_again(site: Site, server: Server) -> None:
+    made = support.recorded(site)
+    person = support.person_of(site, made)
+    files = {path: path.read_bytes() for path in site.settings.vault_folder.rglob("*.fps")}
+    mark = support.mark(site, made)
+    support.days_pass(server, 8)
+    assert support.carry_out(site) == 1
+    transport = transport_of(site.settings)
+    assert run.remove_again(site.settings, transport) == 0
+    for path, data in files.items():
+        path.write_bytes(data)
+    with transaction("owner", site.settings) as tx:
+        tx.execute(text("UPDATE candidate SET name = 'ming', email = 'm@x', erased_at = NULL"))
+        tx.execute(text("UPDATE recording SET state = 'sealed'"))
+        tx.execute(text("UPDATE erasure SET state = 'marked', certificate = NULL"))
+    assert run.remove_again(site.settings, transport) == 1
+    assert not list(site.settings.vault_folder.rglob("*.fps"))
+    assert (site.row(recording, made).state, site.rows(candidate, id=person)[0].name) == ("erased", "—")
+    assert support.marks_of(site) == {mark: "erased"}
+    assert run.remove_again(site.settings, transport) == 0
+
+
+class TestKeptMeanwhile:
+    """What somebody keeps while its owner is being erased is refused, or goes with the rest."""
+
+    def test_the_key_was_given_before(self, site: Site, server: Server) -> None:
+        made = support.recorded(site)
+        person = support.person_of(site, made)
+        support.mark(site, made)
+        support.days_pass(server, 8)
+        require_ready(site.settings)
+        for owner in (Owner(OwnerKind.RECORDING, made), Owner(OwnerKind.PERSON, person)):
+            with transaction("staff", site.settings) as tx:
+                require_kept(tx, owner)
+        assert support.carry_out(site) == 1
+        for owner in (Owner(OwnerKind.RECORDING, made), Owner(OwnerKind.PERSON, person)):
+            with pytest.raises(ErasedError), transaction("staff", site.settings) as tx:
+                require_kept(tx, owner)
+
+    def test_at_the_pages(self, site: Site, server: Server) -> None:
+        made = support.recorded(site)
+        support.mark(site, made)
+        support.days_pass(server, 8)
+        support.carry_out(site)
+        for keep in (
+            lambda: notes.write(site.settings, site.recruiter, made, "late"),
+            lambda: resume.keep(site.settings, site.recruiter, made, lambda: papers.PDF),
+        ):
+            with pytest.raises(FupanError):
+                keep()
+        assert not list(Vault(site.settings.vault_folder).recordings())
+
+
+class TestManyAtOnce:
+    def test_more_than_ten_and_a_twentieth_wait_to_be_confirmed(self, site: Site, server: Server) -> None:
+        position = site.position()
+        people = site.invite(*(f"c{n}" for n in range(12)), position_id=position)
+        site.run_jobs()
+        for each in people:
+            factory.give_recording_key(site.settings, each, site.department)
+            support.mark(site, each)
+        support.days_pass(server, 8)
+        assert support.carry_out(site) == 10
+        assert support.carry_out(site) == 0
+        assert len(keys(site, "recording")) == 2
+        officer = log.Actor("unit", "cli", name="root")
+        erase.confirm_many(site.settings, officer)
+        assert support.carry_out(site) == 2
+
+
+def order(site: Site, mark: uuid.UUID, **changes: Any) -> uuid.UUID:
+    """An order to erase as the worker writes it, or another."""
+    keyholder = ErasingKeyholder(site.settings)
+    details = {**keyholder.due_erasures().orders.get(mark, {}), "vault": str(keyholder.status().vault_id)}
+    details |= changes.get("details", {})
+    role: Any = changes.get("role", "worker")
+    about = changes.get("about", mark)
+    action = changes.get("action", log.Action.ERASE_RUN)
+    with transaction(role, site.settings) as tx:
+        return log.append(tx, action, log.Actor.unit("worker"), "erasure", about, details=details).id
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"role": "staff"},
+        {"about": uuid.uuid4()},
+        {"action": log.Action.ERASE_DONE},
+        {"details": {"vault": str(uuid.uuid4())}},
+        {"details": {"recordings": []}},
+        {"details": {"person": None}},
+        {"details": {"kept": [str(uuid.uuid4())]}},
+    ],
+    ids=lambda changes: " ".join(changes),
+)
+def test_an_order_that_says_something_else_erases_nothing(
+    site: Site, server: Server, changes: dict[str, Any]
+) -> None:
+    made = support.recorded(site)
+    mark = support.mark(site, made)
+    support.days_pass(server, 8)
+    keyholder = ErasingKeyholder(site.settings)
+    with pytest.raises(KeyRefusedError):
+        keyholder.erase(mark, order(site, mark, **changes))
+    with pytest.raises(KeyRefusedError):
+        keyholder.erase(mark, uuid.uuid4())
+    assert keys(site, "recording") == [str(made)]
+    assert keyholder.erase(mark, order(site, mark)).recordings == (made,)
+
+
+def test_before_its_days_are_over_no_order_helps(site: Site, server: Server) -> None:
+    made = support.recorded(site, resume_too=False)
+    mark = support.mark(site, made)
+    told = {
+        "mark": str(mark),
+        "person": str(support.person_of(site, made)),
+        "recordings": [str(made)],
+        "kept": [],
+    }
+    with pytest.raises(KeyRefusedError) as caught:
+        ErasingKeyholder(site.settings).erase(mark, order(site, mark, details=told))
+    assert "not due" in str(caught.value.params["reason"])
+    with pytest.raises(KeyRefusedError):
+        ErasingKeyholder(site.settings).erasure_certificate(mark)
+
+
+def test_a_mark_of_somebody_elses_recording_erases_nothing(site: Site, server: Server) -> None:
+    """As whoever writes into the database by hand might make it."""
+    made, other = support.recorded(site, "ming"), support.recorded(site, "hong")
+    mark = uuid.uuid4()
+    person = support.person_of(site, made)
+    details = {
+        "person": str(person),
+        "whole": True,
+        "recordings": [str(other)],
+        "basis": "request",
+        "case": "",
+    }
+    with transaction("staff", site.settings) as tx:
+        tx.execute(
+            text(
+                "INSERT INTO erasure (id, person_id, whole, recordings, basis, marked_by, due_at)"
+                " VALUES (:id, :person, true, ARRAY[:other]::uuid[], 'request', :by, now())"
+            ),
+            {"id": mark, "person": person, "other": other, "by": site.recruiter.account_id},
+        )
+        actor = log.Actor.of(site.recruiter)
+        log.append(tx, log.Action.ERASE_MARK, actor, "erasure", mark, details=details)
+    erase.tell_keyholder(site.settings)
+    support.days_pass(server, 30)
+    assert support.carry_out(site) == 0
+    assert len(keys(site, "recording")) == 2
