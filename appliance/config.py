@@ -45,7 +45,8 @@ class VaultSettings:
     """`key_backup`: the folder for backups of the key records, or "" for none. `suite`: that of a vault that
     is yet to be made; None where nothing was said. `token_module`: the PKCS#11 library of a token. The vault
     is locked `lock_after_hours` after its unlock (0: never), each day at `lock_at` ("HH:MM" by the machine's
-    clock, "" for never), and when a file of `tamper_paths` changes.
+    clock, "" for never), and when a file of `tamper_paths` changes. A part of it is read whole each night
+    from `check_at` on.
 
     `hot` and `cold`: a folder or `s3://bucket/prefix` at `endpoint`; an empty `hot` is in the data folder.
     `cold_after_days`: 0 where only people move recordings.
@@ -56,6 +57,7 @@ class VaultSettings:
     token_module: str = ""
     lock_after_hours: int = 0
     lock_at: str = ""
+    check_at: str = "02:30"
     tamper_paths: tuple[str, ...] = ()
     hot: str = ""
     cold: str = ""

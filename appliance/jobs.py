@@ -51,6 +51,8 @@ TASK_MODULES = (
     "appliance.upkeep.disk",
     "appliance.upkeep.key_backup",
     "appliance.upkeep.locks",
+    "appliance.upkeep.night_check",
+    "appliance.upkeep.repair",
     "appliance.upkeep.tiers",
     "appliance.upkeep.waiting",
 )
@@ -92,6 +94,8 @@ KINDS = {
     "compare_journal": Kind("upkeep", once=True),
     "tier_by_policy": Kind("pull", once=True),
     "move": Kind("tiers"),
+    "check_part": Kind("check", once=True),
+    "repair": Kind("check"),
     "clear_journals": Kind("upkeep", once=True),
     "destroy_day_keys": Kind("upkeep", once=True),
     "erase_due": Kind("upkeep", once=True),
@@ -100,7 +104,7 @@ KINDS = {
     "analyse": Kind("analysis"),
 }
 # Queue → jobs at once. Each has its own, so that a slow relay or a long analysis holds up nothing else.
-WORKERS = (("pull", 2), ("mail", 1), ("seal", 2), ("analysis", 1), ("upkeep", 1), ("tiers", 1))
+WORKERS = (("pull", 2), ("mail", 1), ("seal", 2), ("analysis", 1), ("upkeep", 1), ("tiers", 1), ("check", 1))
 
 
 @dataclass(frozen=True)

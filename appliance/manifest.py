@@ -79,9 +79,8 @@ class TrackEntry:
     def row(self, recording_id: uuid.UUID) -> dict[str, Any]:
         """The columns of the track's row."""
         same = ("name", "kind", "file", "mime", "container", "duration_ms", "width", "height", "start_ms")
-        return {"recording_id": recording_id, "bytes": self.file_size} | {
-            name: getattr(self, name) for name in same
-        }
+        stored = {"bytes": self.file_size, "sha256": bytes.fromhex(self.file_sha256)}
+        return {"recording_id": recording_id} | stored | {name: getattr(self, name) for name in same}
 
 
 @dataclass(frozen=True)

@@ -80,6 +80,9 @@ _ADDRESS = _text(
 )
 _PORT = _whole(1, 65535)
 _TRUTH = Rule("true or false", lambda value: isinstance(value, bool))
+_CLOCK_OR_NEVER = _text(
+    lambda text: not text or bool(CLOCK.fullmatch(text)), 'a time like "22:30", or "" for never'
+)
 _FILE = _text(lambda text: not text or text.startswith("/"), 'an absolute path, or "" for none')
 _STORE = _text(
     lambda text: not text or text.startswith("/") or bool(BUCKET.fullmatch(text)),
@@ -128,9 +131,8 @@ TABLES: dict[str, dict[str, Rule]] = {
             lambda text: not text or text.startswith("/"), 'an absolute path, or "" for none'
         ),
         "lock_after_hours": _whole(0, 8760),
-        "lock_at": _text(
-            lambda text: not text or bool(CLOCK.fullmatch(text)), 'a time like "22:30", or "" for never'
-        ),
+        "lock_at": _CLOCK_OR_NEVER,
+        "check_at": _CLOCK_OR_NEVER,
         "tamper_paths": Rule(
             "a list of at most 32 absolute paths",
             lambda value: (

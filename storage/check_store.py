@@ -34,7 +34,7 @@ class Finding:
     """One thing to know.
 
     kind: that of an IntegrityError or LedgerError, or `leftover`, `torn_tail`, `behind`, `twice`,
-    `stranger`, `unreadable`, `digest`. `file`: which sealed file it is about, where it is about one.
+    `stranger`, `unreadable`, `digest`, `superseded`. `file`: which sealed file it is about, if it is one.
     """
 
     path: Path | str
@@ -44,8 +44,9 @@ class Finding:
 
     @property
     def harmless(self) -> bool:
-        """Whether it is what a crash may leave and the next write tidies; anything else needs a person."""
-        return self.kind in ("leftover", "torn_tail", "behind", "twice")
+        """Whether it is what a crash may leave and the next write tidies, or a track that was repaired;
+        anything else needs a person."""
+        return self.kind in ("leftover", "torn_tail", "behind", "twice", "superseded")
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,11 @@ class Seen:
     only_read: int = 0
     told: Callable[[int], None] = field(default=lambda _bytes: None, repr=False)
     """Called with every count of bytes that was read."""
+
+    @property
+    def whole(self) -> int:
+        """How many files were read to their last byte."""
+        return self.by_tags + self.by_digest + self.only_read
 
     def read(self, count: int) -> None:
         """Count bytes that were read whole."""

@@ -53,7 +53,7 @@ from storage.keys import (
     wrap,
 )
 from storage.keystore import KeyStore
-from storage.layout import adopt_first_layout
+from storage.layout import Place, adopt_first_layout
 from storage.ledger import LEDGER_NAME, Ledger, ledger_exists, newest_chain
 from storage.ledger_format import (
     DAY_KEY,
@@ -153,6 +153,7 @@ __all__ = [
     "Opening",
     "Part",
     "Pending",
+    "Place",
     "Proven",
     "Recipient",
     "Rekey",

@@ -39,6 +39,12 @@ def alarm(kind: str, about: Mapping[str, Any]) -> str:
             "then the last one stays in use.",
             day=about.get("last", ""),
         ),
+        "damage": ngettext(
+            "%(num)s stored file is damaged: %(places)s.",
+            "%(num)s stored files are damaged, among them %(places)s.",
+            count,
+            places=", ".join(str(each) for each in about.get("places", [])[:3]),
+        ),
         "events_missing": ngettext(
             "Keys were given for %(num)s event that the access log does not have, as after a restore.",
             "Keys were given for %(num)s events that the access log does not have, as after a restore.",

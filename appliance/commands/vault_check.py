@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from appliance.cli import site_settings
+from appliance.commands.terminal import me
 from appliance.config import Settings
 
 if TYPE_CHECKING:
@@ -37,9 +38,10 @@ def check(context: click.Context, quick: bool, full: bool, part: str | None, as_
     from appliance.upkeep.check import look_over
 
     depth = _depth(quick, full, part)
+    who = me()  # before root becomes the user who owns the data
     settings = site_settings()
     with _told(settings, depth) as told:
-        report = look_over(settings, depth, told)
+        report = look_over(settings, depth, told, who)
     if as_json:
         click.echo(report.as_json())
     else:
@@ -91,5 +93,7 @@ def _print(report: Report) -> None:
         )
         said = ", ".join(f"{count} {how}" for count, how in ways if count) or "none"
         click.echo(f"read whole: {said}")
+        if report.without_keys:
+            click.echo(f"not proven under their keys: {report.without_keys}")
     damage = len(report.damage)
     click.echo(f"{damage} damaged" if damage else "no damage found")

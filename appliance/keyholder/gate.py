@@ -52,6 +52,14 @@ PURPOSES = {
         frozenset({"track", "document"}),
     ),
     "check": Purpose(Action.SEAL_CHECK, "worker", frozenset({"file_keys"})),
+    "check-vault": Purpose(Action.VAULT_CHECK, "worker", frozenset({"file_keys"})),
+    "repair": Purpose(
+        Action.VAULT_REPAIR,
+        "worker",
+        frozenset({"file_keys", "new_file_keys"}),
+        frozenset({"track", "document"}),
+    ),
+    "rebuild": Purpose(Action.VAULT_REBUILD, "worker", frozenset({"file_keys"})),
     "analyse": Purpose(
         Action.ANALYSE_RUN, "worker", frozenset({"file_keys", "new_file_keys"}), frozenset({"document"})
     ),
@@ -236,6 +244,10 @@ def _require_running(
         raise refused("the recording is not being analysed")
     if purpose == "check" and (recording_state != RecordingState.SEALED or cleared):
         raise refused("there are no journals of a sealed recording to be cleared")
+    if purpose in ("check-vault", "repair") and recording_state != RecordingState.SEALED:
+        raise refused("the recording is not sealed")
+    if purpose == "rebuild" and recording_state not in (None, RecordingState.SEALED):
+        raise refused("the recording is not sealed yet")
 
 
 def _use(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import shutil
 from dataclasses import dataclass
 
@@ -12,8 +13,12 @@ from appliance.config import Settings
 from appliance.domain import AnalysisState, RecordingState
 from appliance.errors import DatabaseDownError, KeyholderDownError
 from appliance.keyholder.client import Keyholder
-from appliance.tables import analysis, recording
+from appliance.tables import analysis, checked_part, recording
+from appliance.upkeep.night_check import PARTS
 from appliance.vault_errors import NoVaultError
+
+# Four weeks, and a night in which the machine was off.
+ROUND = dt.timedelta(days=29)
 
 
 @dataclass(frozen=True)
@@ -42,6 +47,17 @@ class Health:
     model_pack: str | None
     confinement: str
     stores: list[vaults.StoreState]
+    checked: Checked | None
+
+
+@dataclass(frozen=True)
+class Checked:
+    """How far the nightly reading of the vault has come. `last`: when a part ended, None before the first;
+    `share` of everything that was read within ROUND, 0 to 1; `damaged`: findings of those nights."""
+
+    last: dt.datetime | None
+    share: float
+    damaged: int
 
 
 def vault_state(settings: Settings) -> str:
@@ -69,9 +85,9 @@ def health(settings: Settings) -> Health:
     try:
         schema = database.version(settings)
         with database.transaction("staff", settings) as tx:
-            queue, without_room = _queue(tx), _waiting_for_room(tx)
+            queue, without_room, checked = _queue(tx), _waiting_for_room(tx), _checked(tx)
     except DatabaseDownError:
-        schema, queue, without_room = None, None, 0
+        schema, queue, without_room, checked = None, None, 0, None
     return Health(
         vault=vault_state(settings),
         schema=schema,
@@ -83,6 +99,7 @@ def health(settings: Settings) -> Health:
         model_pack=active.resolve().name if active.exists() else None,
         confinement=confinement(),
         stores=vaults.states(settings),
+        checked=checked,
     )
 
 
@@ -94,6 +111,18 @@ def _waiting_for_room(tx: Connection) -> int:
         analysis.c.state == AnalysisState.QUEUED, analysis.c.reason == outages.FULL
     )
     return tx.scalar(select(func.count()).select_from(seals.union_all(analyses).subquery())) or 0
+
+
+def _checked(tx: Connection) -> Checked:
+    lately = checked_part.c.ended_at > func.now() - ROUND
+    row = tx.execute(
+        select(
+            func.max(checked_part.c.ended_at).label("last"),
+            func.count().filter(lately).label("parts"),
+            func.coalesce(func.sum(checked_part.c.damaged).filter(lately), 0).label("damaged"),
+        )
+    ).one()
+    return Checked(row.last, row.parts / PARTS, row.damaged)
 
 
 def _queue(tx: Connection) -> Queue:

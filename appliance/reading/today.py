@@ -14,6 +14,7 @@ from appliance.domain import AnalysisState, AttemptState, RecordingState, User
 from appliance.people.access import attempts_of
 from appliance.reading.interviews import AttemptRow, attempt_row, rows
 from appliance.tables import analysis, attempt, intake_record, outgoing_mail, recording, replay_view
+from appliance.upkeep.damage import DAMAGED
 
 RECENT = dt.timedelta(days=7)
 # The worker ends an attempt within a minute or two; one that is open for longer needs a person.
@@ -67,6 +68,7 @@ def today(tx: Connection, user: User, now: dt.datetime) -> Today:
     attention = [
         ("overdue", left_open),
         ("seal", recording.c.state == RecordingState.FAILED),
+        ("damaged", sealed & (recording.c.problem == DAMAGED)),
         ("analysis", analysis.c.state == AnalysisState.FAILED),
         ("mail", failed_mail),
         ("expired", (attempt.c.state == AttemptState.EXPIRED) & (attempt.c.deadline >= now - RECENT)),

@@ -21,7 +21,7 @@ from appliance.tables.kept import note, person_document
 from appliance.tables.mail import outgoing_mail
 from appliance.tables.people import account, department, session, sign_in_link
 from appliance.tables.recordings import analysis, document, recording, replay_view, track
-from appliance.tables.upkeep import disk_sample, vault_alarm
+from appliance.tables.upkeep import checked_part, disk_sample, vault_alarm
 
 __all__ = [
     "account",
@@ -32,6 +32,7 @@ __all__ = [
     "audit_head",
     "browser_key",
     "candidate",
+    "checked_part",
     "consent",
     "department",
     "disk_sample",

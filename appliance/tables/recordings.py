@@ -12,6 +12,7 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
+    LargeBinary,
     Named,
     SmallInteger,
     Table,
@@ -23,6 +24,8 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 
 from appliance.tables.base import NOW, Moment, metadata
+
+Octets = bytes  # a column of tables here is called bytes
 
 
 class RecordingColumns(TypedColumns):
@@ -62,7 +65,8 @@ recording = Table(
 
 
 class TrackColumns(TypedColumns):
-    """A sealed track. `file`: its name in the vault; `start_ms`: its start on the recording's clock."""
+    """A sealed track. `file`: its name in the vault; `start_ms`: its start on the recording's clock;
+    `sha256`: of the sealed file's bytes, for a check without keys."""
 
     recording_id: Named[uuid.UUID] = Column(ForeignKey("recording.id"), primary_key=True)
     name: Named[str] = Column(Text, primary_key=True)
@@ -75,6 +79,7 @@ class TrackColumns(TypedColumns):
     width: Named[int | None] = Column(Integer)
     height: Named[int | None] = Column(Integer)
     start_ms: Named[int] = Column(BigInteger, nullable=False, server_default="0")
+    sha256: Named[Octets | None] = Column(LargeBinary)
 
 
 track = Table("track", metadata, TrackColumns)

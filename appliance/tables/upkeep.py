@@ -6,7 +6,18 @@ import datetime as dt
 import uuid
 from typing import Any
 
-from sqlalchemy import BigInteger, Column, Index, Named, Table, Text, TypedColumns, Uuid
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Index,
+    Integer,
+    Named,
+    SmallInteger,
+    Table,
+    Text,
+    TypedColumns,
+    Uuid,
+)
 from sqlalchemy.dialects.postgresql import JSONB
 
 from appliance.tables.base import Moment, metadata
@@ -33,3 +44,18 @@ class DiskSampleColumns(TypedColumns):
 
 
 disk_sample = Table("disk_sample", metadata, DiskSampleColumns)
+
+
+class CheckedPartColumns(TypedColumns):
+    """When one of the parts in which the vault is read, a night each, was read whole last, and what of it: so
+    many files, proven under their keys or by their digests, and findings that need a person."""
+
+    part: Named[int] = Column(SmallInteger, primary_key=True, autoincrement=False)
+    ended_at: Named[dt.datetime] = Column(Moment, nullable=False)
+    files: Named[int] = Column(Integer, nullable=False)
+    by_tags: Named[int] = Column(Integer, nullable=False)
+    by_digest: Named[int] = Column(Integer, nullable=False)
+    damaged: Named[int] = Column(Integer, nullable=False)
+
+
+checked_part = Table("checked_part", metadata, CheckedPartColumns)

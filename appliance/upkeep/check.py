@@ -11,9 +11,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from appliance.audit import log
 from appliance.config import Settings
 from appliance.errors import ConfigurationError
 from appliance.keyholder import vault_file
+from appliance.upkeep import damage
+from appliance.upkeep.proofs import Proofs
 from appliance.vaults import vault_of
 from storage.vault import (
     KEY_ID,
@@ -38,7 +41,8 @@ VERSION = 1
 
 @dataclass
 class Report:
-    """What one look found. `files`: of sealed files; `keys`: of key records; moments in UTC."""
+    """What one look found. `files`: of sealed files; `keys`: of key records; moments in UTC.
+    `without_keys`: why keys proved nothing, by the code of the error, or None."""
 
     depth: Depth
     began: dt.datetime
@@ -46,6 +50,7 @@ class Report:
     files: Seen = field(default_factory=Seen)
     keys: Seen = field(default_factory=Seen)
     journals: int = 0
+    without_keys: str | None = None
     findings: list[Finding] = field(default_factory=list)
 
     @property
@@ -72,6 +77,7 @@ class Report:
                     "by_digest": self.files.by_digest,
                     "only_read": self.files.only_read,
                 },
+                "without_keys": self.without_keys,
                 "damaged": len(self.damage),
                 "findings": [_as_json(finding) for finding in self.findings],
             },
@@ -88,13 +94,29 @@ def parse_part(text: str) -> Part:
     return part
 
 
-def look_over(settings: Settings, depth: Depth, told: Callable[[int], None] | None = None) -> Report:
-    """Look over a site. `told` hears of every count of bytes that was read of sealed files."""
+def look_over(
+    settings: Settings,
+    depth: Depth,
+    told: Callable[[int], None] | None = None,
+    actor: log.Actor | None = None,
+) -> Report:
+    """Look over a site. `told` hears of every count of bytes that was read of sealed files. What `actor` has
+    read whole is proven by keys and digests, as far as they are to be had."""
     now = dt.datetime.now(dt.UTC)
     report = Report(depth, now, now)
     if told is not None:
         report.files.told = told
-    report.findings += check(vault_of(settings), depth, seen=report.files)
+    proofs = Proofs(settings, actor) if actor is not None and depth else None
+    report.findings += check(
+        vault_of(settings),
+        depth,
+        proofs.key if proofs else None,
+        digest=proofs.digest if proofs else None,
+        seen=report.files,
+    )
+    report.without_keys = proofs.why_not if proofs else None
+    if actor is not None:
+        report.findings = damage.without_repaired(settings, report.findings)
     report.findings += check_keys(settings.keys_folder, depth, report.keys)
     report.findings += _check_ledger(settings)
     for path in sorted(settings.intake_folder.glob("recordings/*/tracks/*.journal")):

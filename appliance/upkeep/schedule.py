@@ -20,6 +20,8 @@ from pathlib import Path
 from types import FrameType
 
 from apscheduler.schedulers.background import BackgroundScheduler
+from apscheduler.triggers.cron import CronTrigger
+from apscheduler.triggers.interval import IntervalTrigger
 from sqlalchemy import Connection, exc, text
 
 from appliance import jobs
@@ -37,15 +39,19 @@ RARE_SECONDS = 30.0  # jobs at least this far apart are remembered over a restar
 
 @dataclass(frozen=True)
 class Entry:
-    """One recurring job, `every` so many seconds."""
+    """One recurring job, `every` so many seconds, or each day at a time ("HH:MM" by the machine's clock)."""
 
     task: str
     every: float
+    at: str = ""
 
 
 def entries(settings: Settings) -> tuple[Entry, ...]:
     """What runs on this site."""
+    check_at = settings.vault.check_at
+    nightly = (Entry("check_part", 86400.0, check_at),) if check_at else ()
     return (
+        *nightly,
         Entry("ingest_pull", settings.timing.pull),
         Entry("rerun_stalled", 30.0),
         Entry("expire_attempts", 60.0),
@@ -105,8 +111,7 @@ def _lead(settings: Settings, connection: Connection, stop: threading.Event) -> 
     for entry in entries(settings):
         scheduler.add_job(
             _enqueuer(settings, entry, memory),
-            "interval",
-            seconds=entry.every,
+            _trigger(entry),
             next_run_time=_first_run(entry, memory),
             coalesce=True,
             max_instances=1,
@@ -124,10 +129,21 @@ def _lead(settings: Settings, connection: Connection, stop: threading.Event) -> 
             connection.invalidate()
 
 
+def _trigger(entry: Entry) -> IntervalTrigger | CronTrigger:
+    if not entry.at:
+        return IntervalTrigger(seconds=entry.every, timezone=UTC)
+    hour, minute = map(int, entry.at.split(":"))
+    return CronTrigger(hour=hour, minute=minute)
+
+
 def _first_run(entry: Entry, memory: LastRuns) -> datetime:
-    """Now, if a turn was missed or nothing is known; else when the next turn is due."""
+    """Now, if a turn was missed or nothing is known; else when the next turn is due. What has its hour waits
+    for it, unless it missed one."""
     now = datetime.now(UTC)
     last = memory.get(entry.task)
+    if entry.at and (last is None or now < last + timedelta(seconds=2 * entry.every)):
+        following: datetime = _trigger(entry).get_next_fire_time(None, now)
+        return following
     return now if last is None else max(now, last + timedelta(seconds=entry.every))
 
 

@@ -81,7 +81,10 @@ WRONG: dict[str, dict[str, list[Any]]] = {
     "a whole number from 0 to 8": {".trusted_proxies": [-1]},
     "a whole number from 1 to 65535": {"smtp.port": ["25", 0]},
     "1 or 2": {"vault.suite": [0, 3, True, "2", 1.0]},
-    'a time like "22:30"': {"vault.lock_at": ["24:00", "9:00", "now", 9]},
+    'a time like "22:30"': {
+        "vault.lock_at": ["24:00", "9:00", "now", 9],
+        "vault.check_at": ["2:30"],
+    },
     "a list of at most 32 absolute paths": {"vault.tamper_paths": ["/sys", [1], ["sys"], ["/x"] * 33]},
     "a whole number from 0 to 8760": {"vault.lock_after_hours": [-1, 1.5, "8"]},
     "true or false": {"smtp.starttls": ["yes"], "vault.recall": [1], "vault.plain_http": ["no"]},

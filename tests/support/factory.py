@@ -127,7 +127,14 @@ def worker_event(
     **changes: Any,
 ) -> AuditEvent:
     """A committed event that lets the worker use keys for `purpose`."""
-    actions = {"seal": Action.SEAL_RUN, "analyse": Action.ANALYSE_RUN, "check": Action.SEAL_CHECK}
+    actions = {
+        "seal": Action.SEAL_RUN,
+        "analyse": Action.ANALYSE_RUN,
+        "check": Action.SEAL_CHECK,
+        "check-vault": Action.VAULT_CHECK,
+        "repair": Action.VAULT_REPAIR,
+        "rebuild": Action.VAULT_REBUILD,
+    }
     expires = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=seconds)
     details = log.key_use(recording_id, purpose, "worker", expires) | changes
     with transaction("worker", settings) as tx:

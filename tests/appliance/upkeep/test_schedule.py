@@ -54,11 +54,27 @@ def leaders(settings: Settings) -> int:
 
 def test_it_orders_what_recurs_and_the_queue_does_not_grow(brisk: Settings) -> None:
     with scheduling(brisk):
-        recurring = {name for name, kind in jobs.KINDS.items() if kind.once}
+        recurring = {name for name, kind in jobs.KINDS.items() if kind.once} - {"check_part"}  # has its hour
         until(lambda: queued(brisk) == recurring)
         threading.Event().wait(0.5)
         with transaction("worker", brisk) as tx:
             assert tx.scalar(text("SELECT count(*) FROM procrastinate_jobs")) == len(recurring)
+
+
+def test_what_has_its_hour_waits_for_it_unless_it_missed_one(settings: Settings, tmp_path: Path) -> None:
+    memory = LastRuns(tmp_path / "schedule.json")
+    [entry] = [each for each in schedule.entries(settings) if each.task == "check_part"]
+    assert (entry.at, settings.vault.check_at) == ("02:30", "02:30")
+    now = dt.datetime.now(dt.UTC)
+    for last, waits in ((None, True), (20, True), (30, True), (49, False)):
+        if last is not None:
+            memory.set("check_part", now - dt.timedelta(hours=last))
+        first = schedule._first_run(entry, memory)
+        here = first.astimezone()
+        assert ((here.hour, here.minute) == (2, 30) and first > now) is waits, last
+        assert first < now + dt.timedelta(hours=25)
+    never = replace(settings, vault=replace(settings.vault, check_at=""))
+    assert "check_part" not in {each.task for each in schedule.entries(never)}
 
 
 def test_one_leads_and_another_takes_over(brisk: Settings) -> None:
