@@ -7,7 +7,9 @@ buffer and overwritten where it lies.
 from __future__ import annotations
 
 import ctypes
+import os
 import resource
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -25,6 +27,16 @@ def harden() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if _libc.prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0:
         raise OSError(ctypes.get_errno(), "PR_SET_DUMPABLE")
+
+
+def bind_now() -> None:
+    """Start this process over, once, with every name of its libraries resolved before any key is there.
+
+    A name that is resolved at its first use makes the dynamic linker save the processor's vector registers on
+    the stack, and with them the key that was copied last; nobody could overwrite that.
+    """
+    if "LD_BIND_NOW" not in os.environ:
+        os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], os.environ | {"LD_BIND_NOW": "1"})
 
 
 def lock_all() -> None:

@@ -68,6 +68,7 @@ def _unlock_by_itself(settings: Settings, custody: Custody, journal: Journal, ce
 
 def run(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT."""
+    memory.bind_now()
     memory.harden()
     memory.lock_all()
     require_known_answers()

@@ -24,6 +24,7 @@ from appliance.domain import Question, Role
 from appliance.errors import AuditUnavailableError, FupanError
 from appliance.keyholder import orders
 from appliance.keyholder.client import Keyholder
+from appliance.keyholder.vault_client import VaultKeyholder
 from appliance.people import accounts, assignments, sessions
 from appliance.people.directory import hash_password
 from appliance.stages import analyse, erase, invite, position, replay, seal
@@ -33,8 +34,9 @@ from appliance.stages.invite import Invitee
 from appliance.stages.position import PositionForm
 from appliance.stages.talent import resume
 from appliance.tables import attempt, consent
-from tests.support import factory, papers
+from tests.support import custodians, factory, papers
 from tests.support.desk import SAME_ORIGIN
+from tests.support.keyholder import running_keyholder
 from webui.staff.app import create_app
 
 pytestmark = pytest.mark.promise
@@ -76,7 +78,11 @@ ROUTES = {
     "accounts.remove_password": ["remove a password"],
     "own_account.set_password": ["set a password"],
 }
-UNRECORDED = {"replay.watched": "seconds watched under a view whose opening is recorded; told when it closes"}
+UNRECORDED = {
+    "replay.watched": "seconds watched under a view whose opening is recorded; told when it closes",
+    "vault.begin": "a key pair in the keyholder's memory; each share that is given to it is recorded",
+    "vault.give": "wants a locked vault: test_shares_given_while_the_log_cannot_be_written_unlock_nothing",
+}
 # What only reads, and is recorded all the same; what only the command line does.
 BESIDE = {"export the log", "let many be erased", "unlock the vault", "read notes"}
 
@@ -321,6 +327,22 @@ def test_the_same_actions_happen_and_are_recorded_when_the_log_works(site: Site)
         before = length(site.settings)
         assert site.outcome(name) == "done", name
         assert length(site.settings) > before, name
+
+
+def test_shares_given_while_the_log_cannot_be_written_unlock_nothing(settings: Settings) -> None:
+    installed = custodians.installed(settings)
+    with running_keyholder(installed):
+        shares = custodians.init(installed, 2, 3)
+        orders.lock(installed, BY)
+        keyholder = VaultKeyholder(installed)
+        ceremony = keyholder.begin("unlock", "shares")
+        with fault(installed, *FAULTS["unwritable"]):
+            for share in shares[:2]:
+                with pytest.raises(AuditUnavailableError):
+                    custodians.give(installed, ceremony, share)
+            with pytest.raises(AuditUnavailableError):
+                orders.unlock(installed, BY, "shares")
+        assert keyholder.vault().locked
 
 
 def length(settings: Settings) -> int:

@@ -16,9 +16,10 @@ from storage.head_format import TrackHead, head_start, parse_head
 from storage.keys import derive_file_key
 from storage.salvage import SalvageReader
 from storage.sealed import SealedReader
+from storage.segment_format import SealedHeader
 from tests.storage import builders
 
-HEAD = builders.header()
+HEAD = builders.header()  # of PLAIN alone: nothing else is ever encrypted under its key
 KEY = derive_file_key(builders.RECORDING_KEY, HEAD)
 STEP = 64
 STORED = STEP + 16
@@ -27,8 +28,12 @@ PLAIN = random.Random(7).randbytes(7 * STEP + 13)
 SEGMENTS = 8
 
 
-def known(plaintext: bytes = PLAIN, covered: int = 0) -> TrackHead:
-    return TrackHead(HEAD, len(plaintext), plaintext[:covered])
+def known(covered: int = 0) -> TrackHead:
+    return TrackHead(HEAD, len(PLAIN), PLAIN[:covered])
+
+
+def key_of(head: SealedHeader) -> bytes:
+    return derive_file_key(builders.RECORDING_KEY, head)
 
 
 def flip(path: Path, *offsets: int) -> None:
@@ -50,19 +55,25 @@ def zeroed(plaintext: bytes, *segments: int, covered: int = 0) -> bytes:
     return bytes(data)
 
 
+@pytest.fixture(scope="module")
+def sealed(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    return builders.seal(tmp_path_factory.mktemp("sealed") / "camera.fps", PLAIN, HEAD)
+
+
 @pytest.fixture
-def path(tmp_path: Path) -> Path:
+def path(tmp_path: Path, sealed: bytes) -> Path:
     made = tmp_path / "camera.fps"
-    builders.seal(made, PLAIN, HEAD)
+    made.write_bytes(sealed)
     return made
 
 
-@pytest.mark.parametrize("head", [None, known()])
+@pytest.mark.parametrize("with_head", [False, True])
 @pytest.mark.parametrize("size", [0, 1, 63, 64, 65, 128, 461])
-def test_a_whole_file_is_the_same_to_both_readers(tmp_path: Path, size: int, head: TrackHead | None) -> None:
-    path = tmp_path / "f"
-    builders.seal(path, PLAIN[:size], HEAD)
-    with SalvageReader(path, KEY, head and known(PLAIN[:size])) as reader:
+def test_a_whole_file_is_the_same_to_both_readers(tmp_path: Path, size: int, with_head: bool) -> None:
+    path, header = tmp_path / "f", builders.header()
+    builders.seal(path, PLAIN[:size], header)
+    head = TrackHead(header, size, b"") if with_head else None
+    with SalvageReader(path, key_of(header), head) as reader:
         assert (reader.read(), reader.size) == (PLAIN[:size], size)
         assert (reader.damaged, reader.holes) == ([], [])
 
@@ -75,9 +86,9 @@ def test_a_whole_file_is_the_same_to_both_readers(tmp_path: Path, size: int, hea
     st.lists(st.tuples(st.integers(0, 500), st.integers(-1, 500)), max_size=6),
 )
 def test_damaged_segments_are_zeros_where_no_head_covers_them(
-    path: Path, damaged: set[int], with_head: bool, covered: int, reads: list[tuple[int, int]]
+    path: Path, sealed: bytes, damaged: set[int], with_head: bool, covered: int, reads: list[tuple[int, int]]
 ) -> None:
-    builders.seal(path, PLAIN, HEAD)
+    path.write_bytes(sealed)
     damage(path, *damaged)
     covered = covered if with_head else 0
     wanted = zeroed(PLAIN, *damaged, covered=covered)
@@ -122,16 +133,14 @@ def test_what_was_added_behind_is_not_given(path: Path, added: int) -> None:
     path.write_bytes(path.read_bytes() + os.urandom(added))
     with SalvageReader(path, KEY, known()) as reader:
         assert (reader.read(), reader.damaged) == (PLAIN, [])
-    full = PLAIN[: 7 * STEP]
-    builders.seal(path, full, HEAD)
-    path.write_bytes(path.read_bytes() + os.urandom(added))
-    with SalvageReader(path, KEY) as reader:
+    full, header = PLAIN[: 7 * STEP], builders.header()
+    path.write_bytes(builders.seal(path, full, header) + os.urandom(added))
+    with SalvageReader(path, key_of(header)) as reader:
         assert (reader.read(), reader.damaged) == (full, [])
 
 
 def test_an_older_copy_gives_nothing_of_itself(path: Path) -> None:
-    other = builders.header(salt=bytes(32))
-    builders.seal(path, PLAIN, other)
+    builders.seal(path, PLAIN, builders.header())
     with SalvageReader(path, KEY, known()) as reader:
         assert reader.read() == bytes(len(PLAIN))
         assert reader.damaged == [*range(SEGMENTS)]

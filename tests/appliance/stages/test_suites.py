@@ -77,7 +77,7 @@ def test_another_suite_is_said_at_the_start_and_not_obeyed(
     settings: Settings, caplog: pytest.LogCaptureFixture, made: int, asked: int
 ) -> None:
     unlock.create_vault(asking_for(settings, made))
-    with running_keyholder(asking_for(settings, asked)):
+    with caplog.at_level(logging.WARNING), running_keyholder(asking_for(settings, asked)):
         assert f"vault.suite = {asked} is not obeyed: this vault was made in suite {made}" in caplog.text
     assert vault_file.describe(settings).suite == made
     caplog.clear()
