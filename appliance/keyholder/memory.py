@@ -36,7 +36,8 @@ def bind_now() -> None:
     the stack, and with them the key that was copied last; nobody could overwrite that.
     """
     if "LD_BIND_NOW" not in os.environ:
-        os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], os.environ | {"LD_BIND_NOW": "1"})
+        os.environ["LD_BIND_NOW"] = "1"
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 (the same program)
 
 
 def lock_all() -> None:

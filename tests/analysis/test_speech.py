@@ -101,7 +101,7 @@ def test_pauses_are_left_out_of_the_windows_and_times_are_put_back(pack, real_me
     _, segments = transcribe(pack, samples, "en")
     second = 1000 * (len(clip) / RATE + 30)
     early, late = ([s for s in segments if (s.start_ms > 20_000) == after] for after in (False, True))
-    # Which sentences a segment joins or leaves out differs from processor to processor; where it lies does not.
+    # Which sentences a segment joins or leaves out depends on the processor; where it lies does not.
     assert late[0].start_ms >= second - 600
     assert late[-1].end_ms - second == pytest.approx(early[-1].end_ms, abs=600)
     assert late[-1].text == early[-1].text
