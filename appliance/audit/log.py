@@ -87,6 +87,7 @@ class Action(enum.StrEnum):
     ERASE_RUN = "erase:run"
     ERASE_DONE = "erase:done"
     VAULT_CHECK = "vault:check"
+    VAULT_DAMAGE = "vault:damage"
     VAULT_REPAIR = "vault:repair"
     VAULT_REBUILD = "vault:rebuild"
     SESSION_LINK = "session:issue-link"

@@ -88,7 +88,7 @@ def mark(settings: Settings, findings: Iterable[Finding], actor: log.Actor) -> l
             jobs.enqueue(tx, "repair", lock=f"recording:{owner}", recording=str(owner))
             log.append(
                 tx,
-                log.Action.VAULT_CHECK,
+                log.Action.VAULT_DAMAGE,
                 actor,
                 "recording",
                 owner,

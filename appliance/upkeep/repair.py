@@ -47,12 +47,12 @@ WAIT_SECONDS = 300
 
 
 @jobs.task("repair")
-def repair(work: jobs.Work, recording: str) -> None:
-    """Repair what can be repaired of one recording. Run twice it finds nothing damaged any more; cut short,
-    it starts over under new keys."""
+def repair(work: jobs.Work, recording: str, suspected: bool = False) -> None:
+    """Repair what can be repaired of one recording that is marked, or `suspected` since a replay met damage.
+    Run twice it finds nothing damaged any more; cut short, it starts over under new keys."""
     recording_id = uuid.UUID(recording)
     try:
-        _repair(work, recording_id)
+        _repair(work, recording_id, suspected=suspected)
     except ChildStoppedError:
         raise
     except Exception as error:
@@ -60,7 +60,7 @@ def repair(work: jobs.Work, recording: str) -> None:
         if outage in outages.DATABASE:
             raise
         if outage is not None:
-            _wait(work, recording_id)
+            _wait(work, recording_id, suspected=suspected)
             return
         _note(work.settings, recording_id, "failed", _word(error), {})
         logger.warning("recording %s was not repaired: %s", recording_id, error)
@@ -102,13 +102,14 @@ class _Run:
         return True
 
 
-def _repair(work: jobs.Work, recording_id: uuid.UUID) -> None:
+def _repair(work: jobs.Work, recording_id: uuid.UUID, *, suspected: bool) -> None:
     keyholder = Keyholder(work.settings)
     with transaction("worker", work.settings) as tx:
-        row = tx.execute(
-            select(recording.c.state, recording.c.problem).where(recording.c.id == recording_id)
-        ).one_or_none()
-    if row is None or row.state != RecordingState.SEALED or row.problem != DAMAGED:
+        sealed = (recording.c.id == recording_id) & (recording.c.state == RecordingState.SEALED)
+        if suspected:  # until it is known better, a person is needed
+            tx.execute(update(recording).where(sealed, recording.c.problem.is_(None)).values(problem=DAMAGED))
+        marked = tx.scalar(select(recording.c.id).where(sealed, recording.c.problem == DAMAGED))
+    if marked is None:
         return
     keyholder.require_unlocked()
     run = _begin(work.settings, keyholder, recording_id)
@@ -297,8 +298,14 @@ def _word(error: Exception) -> str:
     return error.code if isinstance(error, FupanError) else type(error).__name__
 
 
-def _wait(work: jobs.Work, recording_id: uuid.UUID) -> None:
+def _wait(work: jobs.Work, recording_id: uuid.UUID, *, suspected: bool) -> None:
     """Order the next try: an outage is no failure."""
     with transaction("worker", work.settings) as tx:
-        lock = f"recording:{recording_id}"
-        jobs.enqueue(tx, "repair", lock=lock, wait_seconds=WAIT_SECONDS, recording=str(recording_id))
+        jobs.enqueue(
+            tx,
+            "repair",
+            lock=f"recording:{recording_id}",
+            wait_seconds=WAIT_SECONDS,
+            recording=str(recording_id),
+            suspected=suspected,
+        )

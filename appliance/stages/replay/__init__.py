@@ -21,15 +21,16 @@ from appliance.config import Settings
 from appliance.database import transaction
 from appliance.domain import RecordingState, Role, Tier, User
 from appliance.erasing import ErasedError
-from appliance.errors import ConflictError, GoneError, NotFoundError, VaultLockedError
+from appliance.errors import ConflictError, DamagedError, GoneError, NotFoundError, VaultLockedError
 from appliance.keyholder.client import Keyholder
 from appliance.people import access
+from appliance.stages.replay.damage import Met
 from appliance.stages.replay.keys import FileKeys
 from appliance.stages.replay.watched import checked, merged, total_ms
 from appliance.tables import account, recording, replay_view, session, track
 from appliance.upkeep import tiers
 from appliance.vaults import told, vault_of
-from storage.vault import SealedReader, VaultError
+from storage.vault import IntegrityError, SealedReader, VaultError
 
 PURPOSE = "replay"
 PIECE_BYTES = 256 * 1024
@@ -241,13 +242,14 @@ def _note_closed(
 # --- bytes -------------------------------------------------------------------------------------------------
 
 _keys = FileKeys()
+_met = Met()
 
 
 class TrackFile:
     """A sealed track opened for reading under a view. `size` in bytes of plaintext; close it when done."""
 
     def __init__(self, settings: Settings, view: View, file: str, mime: str) -> None:
-        self._settings, self._view = settings, view
+        self._settings, self._view, self._file = settings, view, file
         self.mime = mime
         self._reader = _open(settings, view, "track", file)
         self.size = self._reader.size
@@ -268,6 +270,8 @@ class TrackFile:
         try:
             return self._reader.read_range(start, end)
         except VaultError as error:
+            if isinstance(error, IntegrityError):
+                _met.note(self._settings, self._view.id, self._view.recording_id, self._file, error)
             raise told(error) from error
 
     def pieces(self, start: int, end: int) -> Iterator[bytes]:
@@ -295,7 +299,8 @@ class TrackFile:
 def open_track(settings: Settings, view: View, name: str) -> TrackFile:
     """A track of the view's recording.
 
-    Raises NotFoundError, VaultLockedError, KeyholderDownError, KeyRefusedError, DamagedError.
+    Raises NotFoundError, VaultLockedError, KeyholderDownError, KeyRefusedError, BeingRepairedError,
+    DamagedError.
     """
     with transaction("staff", settings) as tx:
         found = tx.execute(
@@ -305,7 +310,15 @@ def open_track(settings: Settings, view: View, name: str) -> TrackFile:
         ).one_or_none()
     if found is None:
         raise NotFoundError
-    return TrackFile(settings, view, found.file, found.mime)
+    _met.require_settled(settings, view.recording_id, found.file)
+    try:
+        return TrackFile(settings, view, found.file, found.mime)
+    except DamagedError as error:
+        cause = error.__cause__
+        if isinstance(cause, IntegrityError):
+            _met.note(settings, view.id, view.recording_id, found.file, cause)
+            _met.require_settled(settings, view.recording_id, found.file)
+        raise
 
 
 def track_range(settings: Settings, view: View, name: str, start: int, end: int) -> Iterator[bytes]:

@@ -10,9 +10,11 @@ import pytest
 
 from appliance.audit.log import Action, Actor
 from appliance.config import Settings
+from appliance.errors import DamagedError
 from appliance.keyholder.client import Keyholder
 from appliance.manifest import Manifest
 from appliance.stages import replay
+from appliance.stages.replay.damage import BeingRepairedError
 from appliance.tables import checked_part, document, recording, track, vault_alarm
 from appliance.upkeep import damage, night_check, repair
 from appliance.upkeep.check import look_over
@@ -158,3 +160,45 @@ def test_locked_the_repair_waits(site: Site, made: uuid.UUID) -> None:
     unlock(site.settings)
     repair.repair(site.work, str(made))
     assert site.row(recording, made).problem is None
+
+
+def test_a_replay_that_meets_damage_says_so_once_and_goes_on_with_the_repaired_track(
+    site: Site, made: uuid.UUID
+) -> None:
+    path = path_of(site, made, "track", "camera")
+    flip_segments(path, 2)
+    view = replay.open_view(site.settings, site.recruiter, made)
+    with replay.open_track(site.settings, view, "camera") as file:
+        assert len(file.read(0, 65536)) == 65536
+        for _ in range(2):
+            with pytest.raises(DamagedError):
+                file.read(0, file.size)
+    assert site.actions("recording", made).count(Action.VAULT_DAMAGE) == 1
+    assert len(site.waiting_jobs("repair")) == 1
+    with pytest.raises(BeingRepairedError):
+        replay.open_track(site.settings, view, "camera")
+    site.run_jobs()
+    assert site.row(recording, made).problem is None
+    with replay.open_track(site.settings, view, "camera") as file:
+        assert len(file.read(0, file.size)) == file.size
+
+
+def test_what_no_repair_gives_back_is_not_waited_for(site: Site, made: uuid.UUID) -> None:
+    path = path_of(site, made, "track", "camera")
+    path_of(site, made, "document", "camera.head").unlink()
+    path.write_bytes(path.read_bytes()[:97] + bytes(path.stat().st_size - 97))
+    view = replay.open_view(site.settings, site.recruiter, made)
+    with pytest.raises(BeingRepairedError):
+        replay.open_track(site.settings, view, "camera")
+    site.run_jobs()
+    for _ in range(2):
+        with pytest.raises(DamagedError):
+            replay.open_track(site.settings, view, "camera")
+    assert site.row(recording, made).problem == "damaged"
+    assert site.actions("recording", made).count(Action.VAULT_DAMAGE) == 1
+
+
+def test_a_suspicion_that_proves_wrong_changes_nothing(site: Site, made: uuid.UUID) -> None:
+    repair.repair(site.work, str(made), suspected=True)
+    assert site.row(recording, made).problem is None
+    assert [each.file for each in site.rows(track, recording_id=made)] == ["camera"]

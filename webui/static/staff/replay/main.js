@@ -33,7 +33,13 @@ page.dataset.ready = "true";
 const nowBox = page.querySelector(".now");
 const toggle = page.querySelector("button[name=toggle]");
 const rate = page.querySelector("select[name=rate]");
-player.addEventListener("tick", () => (nowBox.textContent = clock(player.now)));
+const missing = page.querySelector(".missing");
+player.addEventListener("tick", () => {
+  nowBox.textContent = clock(player.now);
+  const gap = facts.gaps.find(([start, end]) => start <= player.now && player.now < end);
+  const label = gap ? (words.gaps[gap[2]] ?? words.gap) : "";
+  if (missing.textContent !== label) missing.textContent = label;
+});
 for (const name of ["play", "pause", "ended"]) {
   player.addEventListener(name, () => (toggle.textContent = player.leader.paused ? words.play : words.pause));
 }
@@ -66,6 +72,7 @@ recovery.addEventListener("damaged", () => say("media"));
 recovery.addEventListener("offline", () => say("offline"));
 recovery.addEventListener("back", () => {
   say(null);
+  gapsAnew();
   if (page.querySelector("[data-state=failed]")) showDocuments();
 });
 player.addEventListener("playing", () => say(null));
@@ -124,6 +131,21 @@ async function showTimeline() {
   timeline.lane("marks", lanes.marks);
   timeline.lane("events", lanes.events);
   timeline.lane("gaps", facts.gaps.map(([start, end, reason]) => ({ start, end, kind: "gap", label: words.gaps[reason] ?? words.gap })), { focusable: false });
+}
+
+// What a repair left out meanwhile is among the gaps of the page as it is served now.
+async function gapsAnew() {
+  const response = await fetch(location.href);
+  if (!response.ok) return;
+  const served = new DOMParser().parseFromString(await response.text(), "text/html");
+  const now = JSON.parse(served.getElementById("replay-facts")?.textContent ?? "null");
+  if (!now || JSON.stringify(now.gaps) === JSON.stringify(facts.gaps)) return;
+  facts.gaps = now.gaps;
+  for (const part of ["#panel-details .content", "#status"]) {
+    const [old, fresh] = [page.querySelector(part), served.querySelector(part)];
+    if (old && fresh) old.replaceWith(fresh);
+  }
+  showTimeline();
 }
 
 async function showDocuments() {

@@ -15,6 +15,8 @@ export class Recovery extends EventTarget {
     this.asking = false;
     this.readAnew = null;
     player.addEventListener("error", () => this.begin());
+    // A picture that could not be read at all may have failed before this was there to hear it.
+    if (player.leader.error) queueMicrotask(() => this.begin());
   }
 
   /** The vault was locked while a player had enough in its buffer to go on: it stops all the same. */
