@@ -100,12 +100,13 @@ def test_the_function_cannot_be_led_to_other_tables(cluster: postgres.Cluster, s
     assert len(rows_of(settings)) == 1
 
 
+@pytest.mark.parametrize("count", [300, pytest.param(1000, marks=pytest.mark.long)])
 def test_every_change_drop_insertion_and_swap_is_found_and_named(
-    settings: Settings, record_property: Record
+    settings: Settings, count: int, record_property: Record
 ) -> None:
-    write(settings, 1000)
+    write(settings, count)
     rows, rng, found = rows_of(settings), random.Random(1), 0
-    assert verify_chain(rows) == log.Verification(1000, rows[-1][2])
+    assert verify_chain(rows) == log.Verification(count, rows[-1][2])
     for index, (seq, body, digest) in enumerate(rows):
         before, after = rows[:index], rows[index + 1 :]
         at = rng.randrange(len(body))
@@ -123,7 +124,7 @@ def test_every_change_drop_insertion_and_swap_is_found_and_named(
             found += 2
         else:
             assert covered.head != digest  # the last entry has no follower: the head row tells
-    record_property("figure", f"{found} of {found} alterations of 1000 entries found and named")
+    record_property("figure", f"{found} of {found} alterations of {count} entries found and named")
 
 
 def test_a_rewritten_or_cut_end_is_found_with_a_head_kept_elsewhere(settings: Settings) -> None:

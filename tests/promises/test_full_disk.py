@@ -13,14 +13,14 @@ import pytest
 
 from appliance.intake_folder import IntakeFolder
 from storage.check import check_journal
-from storage.errors import VaultFull
+from storage.errors import StoreDown, VaultFull
 from storage.keys import derive_file_key
 from storage.segment_format import new_header
 from storage.vault import Vault, check
 from tests.storage import builders
 from tests.support.candidate import Candidate, Epoch, flask_call
 from tests.support.intake_site import IntakeSite
-from tests.support.small_disk import mounted
+from tests.support.small_disk import mounted, remount
 from webui.intake.app import create_app
 
 pytestmark = pytest.mark.promise
@@ -147,3 +147,28 @@ def test_a_vault_without_room_keeps_what_it_has(tmp_path: Path, record_property:
         for name, (key, plain) in sealed.items():
             assert vault.read_document(builders.RECORDING, name, key) == plain
     record_property("figure", f"{full} writes found no room; {len(sealed)} sealed files whole, 0 leftovers")
+
+
+def test_a_disk_that_became_read_only_gives_what_it_has_and_loses_nothing(tmp_path: Path) -> None:
+    """As a kernel leaves a disk that it no longer trusts; the candidate's pieces wait in the browser."""
+    with mounted(tmp_path / "small", "size=64m") as disk:
+        site, vault = IntakeSite(disk / "data", disk_floor_bytes=FLOOR), Vault(disk / "vault")
+        header = new_header(builders.VAULT, builders.RECORDING, "document", "note")
+        key = derive_file_key(builders.RECORDING_KEY, header)
+        vault.write_document(builders.RECORDING, "note", header, key, b"kept")
+        call = flask_call(create_app(site.settings).test_client(use_cookies=False))
+        sitting = _begin(site, call)
+        assert sitting is not None
+        assert sitting.send(b"first")
+        remount(disk, "ro")
+        assert not sitting.send(b"second")
+        other = new_header(builders.VAULT, builders.RECORDING, "document", "other")
+        with pytest.raises(StoreDown) as refused:
+            vault.write_document(builders.RECORDING, "other", other, key, b"never")
+        assert refused.value.kind == "read_only"
+        assert vault.read_document(builders.RECORDING, "note", key) == b"kept"
+        assert list(check(vault, full=True)) == []
+        assert _require_all_kept(site, [sitting]) == 1
+        remount(disk, "rw")
+        assert sitting.send_waiting()
+        assert _require_all_kept(site, [sitting]) == 2

@@ -25,3 +25,8 @@ def mounted(folder: Path, *options: str) -> Iterator[Path]:
         yield folder
     finally:
         subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+def remount(folder: Path, option: str) -> None:
+    """Let a mounted file system be read only (`ro`), or written again (`rw`)."""
+    subprocess.run(["mount", "-o", f"remount,{option}", str(folder)], check=True)
