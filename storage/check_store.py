@@ -34,7 +34,7 @@ class Finding:
     """One thing to know.
 
     kind: that of an IntegrityError or LedgerError, or `leftover`, `torn_tail`, `behind`, `twice`,
-    `stranger`, `unreadable`, `digest`, `superseded`. `file`: which sealed file it is about, if it is one.
+    `stranger`, `unreadable`, `digest`, `superseded`, `erased`. `file`: which sealed file it is about, if any.
     """
 
     path: Path | str
@@ -44,9 +44,9 @@ class Finding:
 
     @property
     def harmless(self) -> bool:
-        """Whether it is what a crash may leave and the next write tidies, or a track that was repaired;
-        anything else needs a person."""
-        return self.kind in ("leftover", "torn_tail", "behind", "twice", "superseded")
+        """Whether it is what a crash may leave and the next write tidies, a track that was repaired, or left
+        of what was erased; anything else needs a person."""
+        return self.kind in ("leftover", "torn_tail", "behind", "twice", "superseded", "erased")
 
 
 @dataclass(frozen=True)

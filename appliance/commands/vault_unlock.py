@@ -167,6 +167,9 @@ def lines(view: VaultView) -> Iterator[str]:
             f"{f' ({_numbers(each.given)})' if each.given else ''}, "
             f"{each.seconds // 60} min {each.seconds % 60} s left, one-time key {each.fingerprint}"
         )
+    if view.ledger_key:
+        yield f"erasures  ledger {view.ledger}"
+        yield f"          its key {view.ledger_key}"
     if view.pending is not None:
         yield f"begun     {pending_line(view.pending)}"
     kept = {"process": "all of the keyholder's memory", "keys": "the buffers of keys"}

@@ -12,6 +12,7 @@ from typing import Any
 
 from appliance.config import Settings
 from appliance.keyholder.client import Keyholder
+from appliance.keyholder.erase_client import key_fingerprint
 from appliance.keyholder.wire import to_bytes, to_text
 from storage.vault import OneTimePair, handover_info, seal_to
 
@@ -71,7 +72,8 @@ class CeremonyView:
 
 @dataclass(frozen=True)
 class VaultView:
-    """The vault as the keyholder has it. `memory`: what is kept out of swap: process, keys or nothing."""
+    """The vault as the keyholder has it. `memory`: what is kept out of swap: process, keys or nothing;
+    `ledger`: how far the erase ledger goes; `ledger_key`: the fingerprint of the key that signs it."""
 
     vault_id: uuid.UUID
     locked: bool
@@ -81,6 +83,8 @@ class VaultView:
     pending: Pending | None
     ceremonies: tuple[CeremonyView, ...]
     memory: str
+    ledger: str = ""
+    ledger_key: str = ""
 
     def slot_of_kind(self, kind: str) -> SlotView | None:
         """The first slot of a kind."""
@@ -109,6 +113,8 @@ class VaultKeyholder(Keyholder):
             _pending(found["pending"]),
             tuple(map(_ceremony, found["ceremonies"])),
             found["memory"],
+            found["ledger"],
+            key_fingerprint(to_bytes(found["ledger_key"])) if found["ledger_key"] else "",
         )
 
     def begin(self, purpose: str, kind: str) -> CeremonyView:

@@ -33,6 +33,8 @@ from storage.vault import (
     check_ledger,
     in_full,
     ledger_exists,
+    name_erased,
+    newest_chain,
     to_read,
 )
 
@@ -119,6 +121,7 @@ def look_over(
         report.findings = damage.without_repaired(settings, report.findings)
     report.findings += check_keys(settings.keys_folder, depth, report.keys)
     report.findings += _check_ledger(settings)
+    report.findings = _name_erased(settings, report.findings)
     for path in sorted(settings.intake_folder.glob("recordings/*/tracks/*.journal")):
         report.journals += 1
         report.findings += check_journal(path, in_full(depth, path.parent.parent.name))
@@ -142,6 +145,17 @@ def _check_ledger(settings: Settings) -> list[Finding]:
     except (VaultError, ConfigurationError) as error:
         return [Finding(copies[0], "key", f"its entries cannot be proven: {error}")]
     return check_ledger(copies, vault_id, public or bytes(32))
+
+
+def _name_erased(settings: Settings, findings: list[Finding]) -> list[Finding]:
+    """What the ledger names as erased is no damage. Before there is a ledger key, nothing was erased."""
+    store = KeyStore(settings.keys_folder)
+    copies = [folder / LEDGER_NAME for folder in (settings.keys_folder, settings.vault_folder)]
+    try:
+        public, vault_id = store.get("service", KEY_ID).public, vault_file.describe(settings).vault_id
+    except (VaultError, ConfigurationError):
+        return findings
+    return name_erased(findings, store, newest_chain(copies, vault_id, public or bytes(32)))
 
 
 def _as_json(finding: Finding) -> dict[str, Any]:

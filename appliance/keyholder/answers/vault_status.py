@@ -7,7 +7,7 @@ from typing import Any
 
 from appliance.keyholder.answers.ceremonies import view
 from appliance.keyholder.answers.desk import Desk, Operation, Peer
-from appliance.keyholder.wire import Request
+from appliance.keyholder.wire import Request, to_text
 from storage.vault import Rekey, Reshare, Rotate, Slot
 
 
@@ -38,6 +38,8 @@ class VaultStatus:
             "pending": self._pending(),
             "ceremonies": [view(each) for each in self._desk.ceremonies.going()],
             "memory": custody.memory,
+            "ledger": str(custody.erasures.head),
+            "ledger_key": to_text(custody.erasures.public or b""),
         }
 
     def _slot(self, slot: Slot) -> dict[str, Any]:
