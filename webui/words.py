@@ -302,7 +302,6 @@ def actions_undone() -> dict[str, str]:
         "vault:add-slot": _("no slot was added to the vault"),
         "vault:remove-slot": _("the vault’s slot was not removed"),
         "vault:move": _("a recording could not be moved"),
-        "vault:damage": _("stored files are damaged"),
         "vault:repair": _("a damaged recording could not be repaired as a whole"),
         "vault:rebuild": _("rows could not be rebuilt from stored files"),
         "seal:check": _("sealed files could not be read back"),

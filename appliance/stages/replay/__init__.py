@@ -30,7 +30,7 @@ from appliance.stages.replay.watched import checked, merged, total_ms
 from appliance.tables import account, recording, replay_view, session, track
 from appliance.upkeep import tiers
 from appliance.vaults import told, vault_of
-from storage.vault import IntegrityError, SealedReader, VaultError
+from storage.vault import IntegrityError, NotFound, SealedReader, VaultError
 
 PURPOSE = "replay"
 PIECE_BYTES = 256 * 1024
@@ -315,7 +315,7 @@ def open_track(settings: Settings, view: View, name: str) -> TrackFile:
         return TrackFile(settings, view, found.file, found.mime)
     except DamagedError as error:
         cause = error.__cause__
-        if isinstance(cause, IntegrityError):
+        if isinstance(cause, IntegrityError | NotFound):
             _met.note(settings, view.id, view.recording_id, found.file, cause)
             _met.require_settled(settings, view.recording_id, found.file)
         raise

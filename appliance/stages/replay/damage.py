@@ -17,7 +17,7 @@ from appliance.audit import log
 from appliance.config import Settings
 from appliance.database import transaction
 from appliance.errors import FupanError
-from storage.vault import IntegrityError
+from storage.vault import IntegrityError, NotFound
 
 logger = logging.getLogger(__name__)
 
@@ -50,9 +50,11 @@ class Met:
         view_id: uuid.UUID,
         recording_id: uuid.UUID,
         file: str,
-        error: IntegrityError,
+        error: IntegrityError | NotFound,
     ) -> None:
-        """Put it on the log and order the repair, the first time."""
+        """Put it on the log and order the repair, the first time. A newer release's file is no damage."""
+        if error.kind == "version":
+            return
         with self._guard:
             if (recording_id, file) in self._files:
                 return

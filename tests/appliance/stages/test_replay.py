@@ -26,6 +26,7 @@ from appliance.errors import (
 from appliance.keyholder.client import Keyholder
 from appliance.stages import replay
 from appliance.stages.replay import watched
+from appliance.stages.replay.damage import BeingRepairedError
 from appliance.tables import assignment, replay_view, session
 from storage.vault import Vault
 from tests.support import factory
@@ -278,6 +279,9 @@ def test_a_damaged_file_is_named_and_not_served(site: Site, view: replay.View) -
     with replay.open_track(site.settings, view, "camera") as file, pytest.raises(DamagedError):
         file.read(0, file.size)
     path.unlink()
+    with pytest.raises(BeingRepairedError):
+        replay.open_track(site.settings, view, "camera")
+    site.run_jobs()
     with pytest.raises(DamagedError):
         replay.open_track(site.settings, view, "camera")
 
