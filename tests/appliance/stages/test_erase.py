@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 import uuid
 from collections.abc import Iterator
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select, text
 
+from appliance import documents
 from appliance.audit import log
 from appliance.config import Settings
 from appliance.database import transaction
@@ -335,6 +337,58 @@ class TestKeptMeanwhile:
         for owner in (Owner(OwnerKind.RECORDING, made), Owner(OwnerKind.PERSON, person)):
             with pytest.raises(ErasedError), transaction("staff", site.settings) as tx:
                 require_kept(tx, owner)
+
+    @pytest.mark.parametrize("what", ["a note", "a résumé"])
+    def test_erased_between_the_key_and_the_file(
+        self, site: Site, server: Server, monkeypatch: pytest.MonkeyPatch, what: str
+    ) -> None:
+        made = support.recorded(site)
+        support.mark(site, made)
+        support.days_pass(server, 8)
+        given = Keyholder.new_document_key
+
+        def given_and_then_erased(self: Keyholder, *arguments: Any) -> tuple[bytes, bytes]:
+            found = given(self, *arguments)
+            assert support.carry_out(site) == 1
+            return found
+
+        monkeypatch.setattr(Keyholder, "new_document_key", given_and_then_erased)
+        keep = {
+            "a note": lambda: notes.write(site.settings, site.recruiter, made, "late"),
+            "a résumé": lambda: resume.keep(site.settings, site.recruiter, made, lambda: papers.PDF),
+        }
+        with pytest.raises(ErasedError):
+            keep[what]()
+        assert not list(site.settings.vault_folder.rglob("*.fps"))
+        assert not site.rows(note) + site.rows(person_document) + site.rows(document)
+
+    def test_erased_while_it_is_noted(
+        self, site: Site, server: Server, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Whoever keeps it was first: the erasure waits for that, and takes it along."""
+        made = support.recorded(site)
+        support.mark(site, made)
+        support.days_pass(server, 8)
+        begun, threads = threading.Event(), []
+        checked, real = documents.require_kept, removal.erasing.lock
+
+        def waited_for(tx: Any, owner_id: uuid.UUID, *, shared: bool = False) -> None:
+            if not shared:
+                begun.set()
+            real(tx, owner_id, shared=shared)
+
+        def checked_while_it_is_erased(tx: Any, owner: Owner) -> None:
+            checked(tx, owner)
+            threads.append(threading.Thread(target=support.carry_out, args=(site,)))
+            threads[0].start()
+            assert begun.wait(20)
+
+        monkeypatch.setattr(documents, "require_kept", checked_while_it_is_erased)
+        monkeypatch.setattr(removal.erasing, "lock", waited_for)
+        notes.write(site.settings, site.recruiter, made, "in time")
+        threads[0].join()
+        assert not list(site.settings.vault_folder.rglob("*.fps"))
+        assert not site.rows(note) + site.rows(document)
 
     def test_at_the_pages(self, site: Site, server: Server) -> None:
         made = support.recorded(site)

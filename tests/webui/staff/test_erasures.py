@@ -16,7 +16,7 @@ from appliance.keyholder.client import Keyholder
 from appliance.keyholder.server import Server
 from appliance.tables import erasure, legal_hold
 from tests.support import erasure as support
-from tests.support.desk import Desk, post
+from tests.support.desk import SAME_ORIGIN, Desk, post
 from tests.support.keyholder import running_keyholder
 from tests.webui.test_language import english_left
 
@@ -79,6 +79,28 @@ def test_from_the_mark_to_the_certificate(desk: Desk, server: Server) -> None:
     file = recruiter.get(f"/erasures/{mark}/certificate.json")
     assert file.headers["Content-Disposition"].startswith("attachment")
     assert json.loads(json.loads(file.data)["statement"])["mark"] == str(mark)
+
+
+def test_no_page_of_somebody_erased_is_an_error(desk: Desk, server: Server) -> None:
+    made = support.recorded(desk.site)
+    view = post(desk.client(Role.RECRUITER), f"/recordings/{made}/views").location.rsplit("/", 1)[1]
+    mark = marked(desk, made)
+    support.days_pass(server, 8)
+    assert support.carry_out(desk.site) == 1
+    known = {"attempt_id": made, "recording_id": made, "view_id": view, "mark_id": mark, "note_id": made}
+    known |= {"account_id": desk.people[Role.INTERVIEWER].account_id, "version": 1, "name": "camera"}
+    asked = 0
+    for rule in desk.app.url_map.iter_rules():
+        if not {"attempt_id", "recording_id", "view_id", "mark_id"} & set(rule.arguments):
+            continue
+        with desk.app.test_request_context():
+            path = rule.build({name: known[name] for name in rule.arguments})[1]
+        for method in set(rule.methods or ()) & {"GET", "POST"}:
+            for role in (Role.RECRUITER, Role.AUDITOR):
+                answer = desk.client(role).open(path, method=method, headers=SAME_ORIGIN)
+                assert answer.status_code in (200, 303, 404, 409, 410, 415, 422), (method, path)
+                asked += 1
+    assert asked > 40
 
 
 def test_a_refused_form_says_why_at_its_field_and_keeps_what_was_typed(desk: Desk) -> None:
