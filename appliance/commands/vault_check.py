@@ -14,6 +14,7 @@ from appliance.commands.terminal import me
 from appliance.config import Settings
 
 if TYPE_CHECKING:
+    from appliance.audit.log import Actor
     from appliance.upkeep.check import Report
     from storage.vault import Depth
 
@@ -26,14 +27,21 @@ DEPTHS = "Choose one of --quick, --full and --part."
 @click.option(
     "--part", metavar="N/T", help="As --quick, and read the N-th of T parts whole: all T are everything."
 )
+@click.option(
+    "--repair",
+    is_flag=True,
+    help="Order the repair of damaged recordings, and make rows that are lost anew from the files.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object (docs/check.md).")
 @click.pass_context
-def check(context: click.Context, quick: bool, full: bool, part: str | None, as_json: bool) -> None:
+def check(
+    context: click.Context, quick: bool, full: bool, part: str | None, repair: bool, as_json: bool
+) -> None:
     """Check the vault, the key records and the uploads on their way, and list all damage.
 
-    Changes nothing. What looks wrong is read a second time, from the disk itself, before it is listed. What
-    a crash may leave and the next write tidies is listed as harmless. Exit code 1 when anything else was
-    found.
+    Changes nothing, unless --repair is given. What looks wrong is read a second time, from the disk itself,
+    before it is listed. What a crash may leave and the next write tidies is listed as harmless. Exit code 1
+    when anything else was found.
     """
     from appliance.upkeep.check import look_over
 
@@ -46,7 +54,20 @@ def check(context: click.Context, quick: bool, full: bool, part: str | None, as_
         click.echo(report.as_json())
     else:
         _print(report)
-    context.exit(1 if report.damage else 0)
+    failed = _repair(settings, who, report, quiet=as_json) if repair else 0
+    context.exit(1 if report.damage or failed else 0)
+
+
+def _repair(settings: Settings, who: Actor, report: Report, *, quiet: bool) -> int:
+    """Returns how many recordings' rows could not be made anew."""
+    from appliance.upkeep import damage, rebuild
+
+    marked = damage.mark(settings, report.damage, who)
+    failed = rebuild.rebuild_all(settings, who, lambda line: click.echo(line, err=quiet))
+    click.echo(
+        f"the repair of {len(marked)} recordings is ordered; the audit log says how it ends", err=quiet
+    )
+    return failed
 
 
 def _depth(quick: bool, full: bool, part: str | None) -> Depth:

@@ -29,7 +29,7 @@ Octets = bytes  # a column of tables here is called bytes
 
 
 class RecordingColumns(TypedColumns):
-    """A cache of what the vault holds; `fupan vault check` rebuilds it.
+    """A cache of what the vault holds; `fupan vault check --repair` rebuilds it.
 
     `gaps` is a list of [start_ms, end_ms, reason, track]; `problem` names why sealing failed, or what it
     waits for. While that is the vault, `failures` is how often the work had failed before. Journals stay
