@@ -1,7 +1,7 @@
 """`make test`: every test but the long ones, in the order in which they fail soonest.
 
-Most tests wait a good part of their time, so three at once keep two cores busy.
-Browsers and the whole product run alone, since they suffer from neighbours. The story is told twice, on
+Most tests wait a good part of their time, so three at once keep two cores busy, two where each has a browser.
+The whole product runs alone, since it suffers from neighbours. The story is told twice, on
 Debian's PostgreSQL and on the bundled one. Each step fails as well when storage encrypts twice under one key
 and nonce, whatever the test was about.
 """
@@ -13,7 +13,7 @@ import subprocess
 import sys
 
 QUICK = ["-n", "3", "--dist", "loadfile", "-m", "not long and not browser and not flow"]
-BROWSER = ["-m", "not long and browser and not flow"]
+BROWSER = ["-n", "2", "--dist", "loadfile", "-m", "not long and browser and not flow"]
 STORY = ["-p", "no:randomly", "-m", "not long and flow"]
 STEPS = (
     ("without a browser", QUICK, ""),
