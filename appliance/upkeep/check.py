@@ -5,6 +5,7 @@ It changes nothing. docs/check.md says what each depth looks at and what the rep
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import json
 from collections.abc import Callable
@@ -13,10 +14,11 @@ from typing import Any
 
 from appliance.audit import log
 from appliance.config import Settings
-from appliance.errors import ConfigurationError
+from appliance.errors import ConfigurationError, DatabaseDownError
 from appliance.keyholder import vault_file
 from appliance.upkeep import damage
 from appliance.upkeep.proofs import Proofs
+from appliance.upkeep.rows import unlike_rows
 from appliance.vaults import vault_of
 from storage.vault import (
     KEY_ID,
@@ -119,6 +121,7 @@ def look_over(
     report.without_keys = proofs.why_not if proofs else None
     if actor is not None:
         report.findings = damage.without_repaired(settings, report.findings)
+        report.findings += _unlike_rows(settings, depth, report.findings)
     report.findings += check_keys(settings.keys_folder, depth, report.keys)
     report.findings += _check_ledger(settings)
     report.findings = _name_erased(settings, report.findings)
@@ -127,6 +130,14 @@ def look_over(
         report.findings += check_journal(path, in_full(depth, path.parent.parent.name))
     report.ended = dt.datetime.now(dt.UTC)
     return report
+
+
+def _unlike_rows(settings: Settings, depth: Depth, known: list[Finding]) -> list[Finding]:
+    """What differs from the rows, without the files that are known already; nothing without a database."""
+    about = {finding.file for finding in known}
+    with contextlib.suppress(DatabaseDownError):
+        return [finding for finding in unlike_rows(settings, depth) if finding.file not in about]
+    return []
 
 
 def bytes_to_read(settings: Settings, depth: Depth) -> int:

@@ -202,3 +202,18 @@ def test_a_suspicion_that_proves_wrong_changes_nothing(site: Site, made: uuid.UU
     repair.repair(site.work, str(made), suspected=True)
     assert site.row(recording, made).problem is None
     assert [each.file for each in site.rows(track, recording_id=made)] == ["camera"]
+
+
+def test_a_file_that_is_gone_or_was_cut_is_known_by_its_row(site: Site, made: uuid.UUID) -> None:
+    timeline, head = (path_of(site, made, "document", name) for name in ("timeline", "camera.head"))
+    timeline.unlink()
+    os.truncate(head, head.stat().st_size - 100)
+    site.keyholder.lock()  # without keys nothing else tells of a document
+    for depth in (True, Part(part_of(made), 28)):
+        found = look_over(site.settings, depth, None, WORKER).damage
+        assert [(each.kind, str(each.path)) for each in found] == [
+            ("length", str(head)),
+            ("lost", str(timeline)),
+        ]
+    other = part_of(made) % 28 + 1
+    assert look_over(site.settings, Part(other, 28), None, WORKER).damage == []
