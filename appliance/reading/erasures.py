@@ -10,9 +10,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, or_, select
+from sqlalchemy import Connection, Row, Select, func, or_, select
 
-from appliance.domain import User
+from appliance.domain import OPEN_MARKS, User
 from appliance.keyholder.erase_client import key_fingerprint
 from appliance.people import access
 from appliance.people.roles import ADMINISTRATORS
@@ -83,6 +83,12 @@ def marks(tx: Connection, user: User, number: int = 1) -> Page[MarkRow]:
     query = _marks().where(access.erasures_of(user)).order_by(erasure.c.marked_at.desc(), erasure.c.id)
     found = page_of(tx, query, number, PAGE, lambda row: row)
     return Page(_told(tx, user, found.rows), found.total, found.number, found.size)
+
+
+def open_marks(tx: Connection, user: User) -> int:
+    """How many marks that the person may see can still become something."""
+    still = select(func.count()).where(access.erasures_of(user), erasure.c.state.in_(OPEN_MARKS))
+    return tx.scalar(still) or 0
 
 
 def one(tx: Connection, user: User, mark_id: uuid.UUID) -> MarkRow:

@@ -8,6 +8,7 @@ from appliance.config import Settings
 from appliance.domain import Role
 from appliance.keyholder.client import Keyholder
 from appliance.tables import attempt
+from tests.support import erasure as erasing
 from tests.support import room
 from tests.support.axe import serious
 from tests.support.desk import Desk, post
@@ -34,6 +35,7 @@ def test_no_page_has_a_serious_finding(
     recording = desk.sealed()
     post(desk.client(Role.RECRUITER), f"/attempts/{recording}/notes", data={"text": "她先量,再改。"})
     view = post(desk.client(Role.RECRUITER), f"/recordings/{recording}/views").location
+    mark = erasing.mark(desk.site, states["invited"])
     position = f"/positions/{desk.site.row(attempt, recording).position_id}"
     pages: dict[Role | None, list[str]] = {
         None: ["/sign-in", "/sign-in/x", "/_styleguide", "/nowhere"],
@@ -49,10 +51,12 @@ def test_no_page_has_a_serious_finding(
             *(f"/attempts/{states[state]}" for state in ("running", "failed", "invited")),
             f"/attempts/{recording}",
             f"/attempts/{recording}/notes",
+            f"/attempts/{recording}/erase",
+            f"/erasures/{mark}",
             view,
         ],
         Role.AUDITOR: ["/audit", "/audit/events/1", f"/audit/recordings/{recording}", "/audit?action=x"],
-        Role.SECURITY_ADMIN: ["/accounts", f"/accounts/{desk.people[Role.AUDITOR].account_id}"],
+        Role.SECURITY_ADMIN: ["/erasures", "/accounts", f"/accounts/{desk.people[Role.AUDITOR].account_id}"],
         Role.SYSTEM_ADMIN: ["/health", "/vault", "/account", "/health?hint=password"],
     }
     found: list[str] = []

@@ -8,7 +8,7 @@ from flask import Blueprint, Response, request
 
 from appliance.database import transaction
 from appliance.people.roles import Permission, allowed
-from appliance.reading import today, vault_notice
+from appliance.reading import erasures, today, vault_notice
 from webui.auth import current_user, requires
 from webui.staff import desk
 
@@ -29,8 +29,9 @@ def page() -> Response:
             return desk.go(endpoint, **_hint())
     with transaction("staff", desk.settings()) as tx:
         found = today.today(tx, user, datetime.now(UTC))
+        marked = erasures.open_marks(tx, user)
     vault = vault_notice.notice(desk.settings())
-    return desk.page("staff/today.html", today=found, vault=vault)
+    return desk.page("staff/today.html", today=found, vault=vault, marked=marked)
 
 
 def _hint() -> dict[str, str]:
