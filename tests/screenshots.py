@@ -36,12 +36,13 @@ PAGES = {
         "candidates": "/candidates",
         "attempt": "/attempts/{demo}",
         "notes": "/attempts/{demo}/notes",
+        "erase": "/attempts/{demo}/erase",
         "not_found": "/no-such-page",
         "styleguide": "/_styleguide",
     },
     "auditor": {"access_log": "/audit", "access_log_recording": "/audit/recordings/{demo}"},
-    "security": {"accounts": "/accounts"},
-    "system": {"health": "/health"},
+    "security": {"accounts": "/accounts", "erasures": "/erasures"},
+    "system": {"health": "/health", "vault": "/vault"},
 }
 README = ("room", "replay", "access_log")
 
