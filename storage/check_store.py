@@ -10,16 +10,17 @@ import contextlib
 import functools
 import hashlib
 import heapq
-from collections.abc import Callable, Iterator
+import os
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from storage.errors import IntegrityError, NotFound, StoreDown, VaultError
 from storage.keys import MAX_RECORD_BYTES, parse_record
 from storage.keystore import SUFFIX as KEY_SUFFIX
-from storage.layout import MARK, START_LENGTH, Place, owner_of, parse_object_name, what_of
+from storage.layout import MARK, START_LENGTH, Place, is_start, parse_object_name, what_of
 from storage.ledger import LEDGER_NAME
-from storage.objects import Objects, Source, Stored, digest_of
+from storage.objects import DiskObjects, Objects, Source, Stored, digest_of
 from storage.sealed import SealedReader, read_header
 from storage.segment_format import MAX_HEADER_BYTES, SEGMENT_BYTES, SealedHeader, header_bytes, layout_of
 from storage.suites import TAG_BYTES
@@ -109,6 +110,7 @@ class Round:
     def __init__(self, objects: Objects, depth: Depth, seen: Seen) -> None:
         self._objects, self._depth, self._seen = objects, depth, seen
         self._newest: list[tuple[float, str]] = []
+        self._floor = 0.0  # from when on a file may be one of the newest
 
     def owner(self, name: str) -> object | None:
         """Whose an object of this name is; None for a name that does not belong here."""
@@ -124,19 +126,17 @@ class Round:
 
     def findings(self) -> Iterator[Finding]:
         """What is wrong, as it is found. Raises StoreDown."""
-        floor, quick = 0.0, not self._depth
-        for stored in self._objects.list():
-            name = stored.name
+        objects = self._objects
+        if isinstance(objects, DiskObjects) and not self._depth:
+            listed = objects.list("", self.sift)
+        else:
+            listed = objects.list()
+        for stored in listed:
             try:
                 size, changed = stored.stat()
             except FileNotFoundError:
                 continue  # it went since it was listed
-            if quick and stored.kind == "object" and self.is_usual(name, size):
-                self._seen.files += 1
-                if changed > floor:
-                    floor = self._note_new(changed, name)
-            else:
-                yield from self._look_at(stored, size, changed)
+            yield from self._look_at(stored, size, changed)
         for _, name in sorted(self._newest, key=lambda each: each[1]):
             yield from self._twice(name, full=False)
 
@@ -151,15 +151,19 @@ class Round:
         if full or not self.is_usual(stored.name, size):
             yield from self._twice(stored.name, full=full)
         else:
-            self._note_new(changed, stored.name)
+            self.note_new(changed, stored.name)
 
-    def _note_new(self, changed: float, name: str) -> float:
-        """Keep the names of the newest; returns from when on a further one would be of them."""
+    def sift(self, folder: str, entries: Iterable[os.DirEntry[str]]) -> Iterable[os.DirEntry[str]]:
+        """A disk's files without those that need no further look; a quick way, where there are many."""
+        del folder
+        return entries
+
+    def note_new(self, changed: float, name: str) -> None:
+        """Keep the names of the newest."""
         if len(self._newest) < NEWEST:
             heapq.heappush(self._newest, (changed, name))
-            return 0.0
-        heapq.heappushpop(self._newest, (changed, name))
-        return self._newest[0][0]
+        elif changed > self._newest[0][0]:
+            heapq.heapreplace(self._newest, (changed, name))
 
     def _strange(self, stored: Stored) -> Iterator[Finding]:
         if stored.name in (LEDGER_NAME, MARK):
@@ -199,6 +203,12 @@ def header_length(rest: str) -> int | None:
     return header_bytes(*what) if what else None
 
 
+def is_possible(rest: int) -> bool:
+    """Whether so many bytes can follow a header, with the segments that Fupan writes."""
+    last = rest % (SEGMENT_BYTES + TAG_BYTES)
+    return rest >= TAG_BYTES and (last > TAG_BYTES or last == 0 or rest == TAG_BYTES)
+
+
 class SealedRound(Round):
     """Sealed files: each where it says it belongs, of a possible length, and whole where it is read."""
 
@@ -214,11 +224,37 @@ class SealedRound(Round):
     def is_usual(self, name: str, size: int) -> bool:
         """By the arithmetic of the format, for the segments that Fupan writes."""
         start = header_length(name[START_LENGTH:])
-        if start is None or owner_of(name[:START_LENGTH]) is None:
-            return False
-        rest = size - start
-        last = rest % (SEGMENT_BYTES + TAG_BYTES)
-        return rest >= TAG_BYTES and (last > TAG_BYTES or last == 0 or rest == TAG_BYTES)
+        known = start is not None and is_start(name[:START_LENGTH])
+        return known and start is not None and is_possible(size - start)
+
+    def sift(self, folder: str, entries: Iterable[os.DirEntry[str]]) -> Iterator[os.DirEntry[str]]:
+        """Those whose name or length is not usual. What is done here is done for each file of a vault."""
+        owners: set[str] = set()
+        headers: dict[str, int | None] = {}
+        length, usual = START_LENGTH - len(folder), 0
+        for entry in entries:
+            name = entry.name
+            owner, rest = name[:length], name[length:]
+            if rest not in headers:
+                headers[rest] = header_length(rest)
+            if owner not in owners and is_start(folder + owner):
+                owners.add(owner)
+            header = headers[rest]
+            if header is None or owner not in owners or not entry.is_file(follow_symlinks=False):
+                yield entry
+                continue
+            try:
+                about = entry.stat(follow_symlinks=False)
+            except FileNotFoundError:
+                continue
+            if not is_possible(about.st_size - header):
+                yield entry
+                continue
+            usual += 1
+            if about.st_mtime > self._floor:
+                self.note_new(about.st_mtime, folder + name)
+                self._floor = self._newest[0][0] if len(self._newest) >= NEWEST else 0.0
+        self._seen.files += usual
 
     def look(self, name: str, *, full: bool) -> list[Finding]:
         """Read the header, or every byte."""

@@ -12,8 +12,17 @@ from pathlib import Path
 from typing import Literal, NamedTuple, TypeVar
 
 from storage.errors import IntegrityError, NotFound, StoreDown
-from storage.layout import MARK, Place, object_name, parse_object_name, prefix_of
-from storage.objects import DiskObjects, FileSource, Objects, Pending, Source, Stored
+from storage.layout import (
+    MARK,
+    START_LENGTH,
+    Place,
+    is_start,
+    object_name,
+    parse_object_name,
+    prefix_of,
+    what_of,
+)
+from storage.objects import DiskObjects, FileSource, Objects, Pending, Sift, Source, Stored
 from storage.sealed import SealedReader, SealedWriter, read_header
 from storage.segment_format import MAX_HEADER_BYTES, SealedHeader, layout_of
 
@@ -122,7 +131,7 @@ class Vault:
 
     def recordings(self) -> Iterator[uuid.UUID]:
         """Every recording with a file here, sorted."""
-        return (owner for owner, _ in groupby(place.owner for place, _, _ in self._stored("")))
+        return (owner for owner, _ in groupby(place.owner for place, _, _ in self._stored("", one_each)))
 
     def contents(self) -> Iterator[tuple[uuid.UUID, list[SealedFile]]]:
         """Every recording with its files, in one pass over the tiers; enough to rebuild lost rows."""
@@ -133,9 +142,9 @@ class Vault:
         """The sealed files of a recording, sorted by kind and name."""
         return _once_each(self._stored(prefix_of(recording_id)))
 
-    def _stored(self, prefix: str) -> Iterator[tuple[Place, Tier, Stored]]:
+    def _stored(self, prefix: str, sift: Sift | None = None) -> Iterator[tuple[Place, Tier, Stored]]:
         """What the tiers hold below a prefix, sorted by recording; a name that both have comes hot first."""
-        listed = [_places(tier, store, prefix) for tier, store in self._in_turn()]
+        listed = [_places(tier, store, prefix, sift) for tier, store in self._in_turn()]
         return heapq.merge(*listed, key=lambda each: each[2].name) if len(listed) > 1 else listed[0]
 
     def header_of(self, recording_id: uuid.UUID, kind: str, name: str) -> SealedHeader:
@@ -230,8 +239,26 @@ class _Followed:
         self._source.close()
 
 
-def _places(tier: Tier, store: Objects, prefix: str) -> Iterator[tuple[Place, Tier, Stored]]:
-    for stored in store.list(prefix):
+def one_each(folder: str, entries: Iterable[os.DirEntry[str]]) -> Iterator[os.DirEntry[str]]:
+    """Of a disk's files, one for each recording; folders all."""
+    met: set[str] = set()
+    length = START_LENGTH - len(folder)
+    for entry in entries:
+        start = entry.name[:length]
+        if start in met:
+            continue
+        if not entry.is_dir(follow_symlinks=False):
+            named = what_of(entry.name[length:]) is not None and is_start(folder + start)
+            if not named or not entry.is_file(follow_symlinks=False):
+                continue
+            met.add(start)
+        yield entry
+
+
+def _places(
+    tier: Tier, store: Objects, prefix: str, sift: Sift | None
+) -> Iterator[tuple[Place, Tier, Stored]]:
+    for stored in store.list(prefix, sift) if isinstance(store, DiskObjects) else store.list(prefix):
         place = parse_object_name(stored.name) if stored.kind == "object" else None
         if place is not None:
             yield place, tier, stored

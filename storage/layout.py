@@ -49,6 +49,11 @@ def parse_object_name(name: str) -> Place | None:
     return Place(owner, what[0], what[1]) if owner is not None and what is not None else None
 
 
+def is_start(start: str) -> bool:
+    """Whether the name of a file of some recording or person may begin so, to its START_LENGTH."""
+    return _OWNER.fullmatch(start) is not None
+
+
 # A vault has a hundred thousand recordings with the same few kinds of file each, one after another.
 @functools.lru_cache(maxsize=16)
 def owner_of(start: str) -> uuid.UUID | None:
