@@ -11,11 +11,12 @@ from tests.crash.documents import Documents
 from tests.crash.keys import Erasing, FirstUnlock, KeyBackup
 from tests.crash.moving import Moving
 from tests.crash.recording import Recording
+from tests.crash.removing import Removing
 from tests.crash.workload import Workload
 
 
 def workloads(size: int = 1) -> list[Workload]:
     """Every workload, in both suites where it encrypts itself; `size` is how much each does."""
     sealed = [make(size, suite) for make in (Recording, Documents) for suite in (1, 2)]
-    keys = (FirstUnlock, Erasing, KeyBackup, Rekeying, Rotating, Resharing, Moving)
+    keys = (FirstUnlock, Erasing, KeyBackup, Rekeying, Rotating, Resharing, Moving, Removing)
     return [*sealed, *(make(size) for make in keys)]
