@@ -18,6 +18,7 @@ from appliance.errors import VaultLockedError
 from appliance.keyholder import orders
 from appliance.keyholder.answers.ceremonies import VIAS
 from appliance.keyholder.client import Keyholder
+from appliance.keyholder.erase_client import ErasingKeyholder
 from appliance.keyholder.vault_client import VaultKeyholder, encrypted
 from appliance.stages import analyse, replay, seal
 from appliance.stages.decide import notes
@@ -80,6 +81,9 @@ def test_every_key_is_refused_while_locked(
         lambda: steward.add_slot(uuid.uuid4(), "file"),
         lambda: steward.remove_slot(uuid.uuid4(), steward.vault().slots[0].id),
         lambda: steward.rekey(uuid.uuid4()),
+        lambda: ErasingKeyholder(site.settings).due_erasures(),
+        lambda: ErasingKeyholder(site.settings).erase(uuid.uuid4(), uuid.uuid4()),
+        lambda: ErasingKeyholder(site.settings).erasure_certificate(uuid.uuid4()),
         lambda: steward.rotate(uuid.uuid4(), f"{site.department}.{year}"),
     ]
     for ask in asked:
