@@ -246,8 +246,9 @@ def _require_running(
         raise refused("there are no journals of a sealed recording to be cleared")
     if purpose in ("check-vault", "repair") and recording_state != RecordingState.SEALED:
         raise refused("the recording is not sealed")
-    if purpose == "rebuild" and recording_state not in (None, RecordingState.SEALED):
-        raise refused("the recording is not sealed yet")
+    older = (None, RecordingState.COLLECTING)  # a database that was put back to a day before
+    if purpose == "rebuild" and recording_state not in (*older, RecordingState.SEALED):
+        raise refused("the recording is being sealed, or was erased")
 
 
 def _use(

@@ -15,14 +15,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import Connection, delete, insert, select, update
 from sqlalchemy.dialects import postgresql
 
 from appliance import consents, documents
 from appliance.audit import log
 from appliance.config import Settings
 from appliance.database import transaction
-from appliance.domain import AnalysisState, ConsentPurpose, RecordingState
+from appliance.domain import AnalysisState, AttemptState, ConsentPurpose, RecordingState
 from appliance.errors import FupanError
 from appliance.keyholder.client import Keyholder
 from appliance.manifest import Manifest
@@ -92,7 +92,7 @@ def _lacking(tx: Connection, found: dict[uuid.UUID, list[SealedFile]]) -> Iterat
             yield Lacking(owner, files, known=False)
             continue
         state = states.get(owner)
-        if state not in (None, RecordingState.SEALED):  # being sealed anew, or erased
+        if state not in (None, RecordingState.COLLECTING, RecordingState.SEALED):  # sealed anew, or erased
             continue
         wanted = {documents.MANIFEST, documents.TIMELINE} | (
             set(documents.ANALYSED) if owner in analysed else set()
@@ -100,7 +100,7 @@ def _lacking(tx: Connection, found: dict[uuid.UUID, list[SealedFile]]) -> Iterat
         there = {version_of(file.name)[0] for file in files if file.kind == "document"}
         media = any(file.kind == "track" for file in files)
         gone = (wanted & there) - named.get(owner, set())
-        if state is None or gone or (media and not tracks.get(owner)):
+        if state != RecordingState.SEALED or gone or (media and not tracks.get(owner)):
             yield Lacking(owner, files, known=True)
 
 
@@ -173,6 +173,19 @@ def _put_rows(tx: Connection, each: Lacking, manifest: Manifest) -> dict[str, in
         "tier": next(file.tier for file in each.files),
     }
     made["recordings"] = _add(tx, recording, [{"id": recording_id, **values}])
+    # An older database knows of the invitation at most: what is sealed was finished.
+    collecting = (recording.c.id == recording_id) & (recording.c.state == RecordingState.COLLECTING)
+    if tx.execute(update(recording).where(collecting).values(**values)).rowcount:
+        made["recordings"] = 1
+        tx.execute(
+            update(attempt)
+            .where(attempt.c.id == recording_id, attempt.c.state != AttemptState.FINISHED)
+            .values(
+                state=AttemptState.FINISHED,
+                finished_at=manifest.sealed_at,
+                end_proven=manifest.end_proven,
+            )
+        )
     tx.execute(delete(track).where(track.c.recording_id == recording_id))
     if manifest.tracks:
         tx.execute(insert(track), [entry.row(recording_id) for entry in manifest.tracks])

@@ -14,11 +14,11 @@ from appliance import cli
 from appliance.audit.log import Action, Actor
 from appliance.config import Settings
 from appliance.database import transaction
-from appliance.domain import RecordingState
+from appliance.domain import AttemptState, RecordingState
 from appliance.errors import DamagedError, KeyRefusedError, VaultLockedError
 from appliance.keyholder.client import Keyholder
 from appliance.stages import replay
-from appliance.tables import analysis, document, recording, track
+from appliance.tables import analysis, attempt, document, recording, track
 from appliance.upkeep import rebuild, repair
 from storage.vault import Vault
 from tests.support import erasure as erasing
@@ -85,6 +85,21 @@ def test_lost_rows_come_back_as_they_were(site: Site, made: uuid.UUID, tables: t
     view = replay.open_view(site.settings, site.recruiter, made)
     with replay.open_track(site.settings, view, "camera") as file:
         assert len(file.read(0, file.size)) == file.size
+
+
+def test_an_older_database_still_has_it_as_collecting(site: Site, made: uuid.UUID) -> None:
+    """Its row is there since the invitation."""
+    before = rows(site, made)
+    drop(site, made, track, document)
+    unknown = dict.fromkeys(("sealed_at", "day_key_id", "department_year_key", "duration_ms", "bytes"))
+    with transaction("owner", site.settings) as tx:
+        tx.execute(update(recording).values(state=RecordingState.COLLECTING, **unknown))
+        tx.execute(update(attempt).values(state=AttemptState.INVITED, finished_at=None, end_proven=False))
+    assert len(rebuilt(site)) == 1
+    assert rows(site, made) == before
+    [known] = site.rows(attempt, id=made)
+    assert (known.state, known.end_proven) == (AttemptState.FINISHED, True)
+    assert rebuilt(site) == []
 
 
 def test_a_repaired_recording_comes_back_repaired(site: Site, made: uuid.UUID) -> None:
