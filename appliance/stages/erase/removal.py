@@ -54,8 +54,9 @@ class Removal:
     def run(self) -> None:
         """Remove it all, and note that it is done with the certificate. Raises VaultError, OSError, what the
         keyholder and intake raise."""
+        vault_id = self.keyholder.status().vault_id
         for each in self.entry.recordings:
-            self._close_at_intake(each)
+            self._close_at_intake(vault_id, each)
             self._remove_files(each)
         notify.remove_spooled(self.settings, self.entry.recordings)
         for each in self.entry.recordings:
@@ -68,9 +69,9 @@ class Removal:
                 self._remove_person(tx, self.entry.person)
             self._note_done(tx, certificate)
 
-    def _close_at_intake(self, recording_id: uuid.UUID) -> None:
+    def _close_at_intake(self, vault_id: uuid.UUID, recording_id: uuid.UUID) -> None:
         """A tombstone first: from then on intake takes nothing more that would have to be removed again."""
-        statement = packet.tombstone_statement(self.keyholder.publics().vault_id, recording_id, "erased")
+        statement = packet.tombstone_statement(vault_id, recording_id, "erased")
         tombstone = self.keyholder.sign("tombstone", statement)
         try:
             self.transport.put_tombstone(tombstone)
