@@ -7,6 +7,8 @@ The order, with what a crash leaves behind at each point:
 3. track, head, timeline, manifest get names     files that no row names; the next run replaces them
 4. the rows commit                               done: the track's row names the new file
 
+While the uploads are still at intake the recording is sealed once more from them instead, and loses nothing.
+
 The new files have names of their own (`camera.r1`), so nothing is ever written over the damaged one: should a
 better copy of it turn up, it is there to be compared. While the vault is locked the job waits.
 """
@@ -29,12 +31,13 @@ from appliance.audit import log
 from appliance.child import ChildFailedError, ChildStoppedError
 from appliance.config import Settings
 from appliance.database import transaction
-from appliance.domain import RecordingState
+from appliance.domain import Limits, RecordingState
 from appliance.drafts import Drafts, require_room, to_text
-from appliance.errors import FupanError
+from appliance.errors import DamagedError, FupanError
 from appliance.keyholder.client import Keyholder
 from appliance.manifest import Manifest, TrackEntry
 from appliance.tables import document, recording, track
+from appliance.transport import transport_of
 from appliance.upkeep.damage import DAMAGED, next_file
 from appliance.vaults import told, vault_of
 from storage.vault import IntegrityError, NotFound, Vault, VaultError, head_name, parse_header
@@ -64,6 +67,27 @@ def repair(work: jobs.Work, recording: str, suspected: bool = False) -> None:
             return
         _note(work.settings, recording_id, "failed", _word(error), {})
         logger.warning("recording %s was not repaired: %s", recording_id, error)
+
+
+def _sealed_again(settings: Settings, recording_id: uuid.UUID) -> bool:
+    """While what was uploaded is still at intake, every track of it, nothing need be lost: it is sealed once
+    more from there."""
+    uploaded = set(transport_of(settings).journals(recording_id, Limits.bytes))
+    with transaction("worker", settings) as tx:
+        media = set(tx.scalars(select(track.c.name).where(track.c.recording_id == recording_id)))
+        if not media or not media <= uploaded:
+            return False
+        again = tx.execute(
+            update(recording)
+            .where(recording.c.id == recording_id, recording.c.journals_removed_at.is_(None))
+            .values(state=RecordingState.SEALING, problem=None, failures=0)
+        )
+        if again.rowcount != 1:
+            return False
+        jobs.enqueue(tx, "seal", lock=f"recording:{recording_id}", recording=str(recording_id))
+        actor, action = log.Actor.unit("worker"), log.Action.SEAL_ORDER
+        log.append(tx, action, actor, "recording", recording_id, reason=DAMAGED)
+    return True
 
 
 @dataclass(frozen=True)
@@ -104,6 +128,7 @@ class _Run:
 
 def _repair(work: jobs.Work, recording_id: uuid.UUID, *, suspected: bool) -> None:
     keyholder = Keyholder(work.settings)
+    keyholder.require_unlocked()
     with transaction("worker", work.settings) as tx:
         sealed = (recording.c.id == recording_id) & (recording.c.state == RecordingState.SEALED)
         if suspected:  # until it is known better, a person is needed
@@ -111,16 +136,19 @@ def _repair(work: jobs.Work, recording_id: uuid.UUID, *, suspected: bool) -> Non
         marked = tx.scalar(select(recording.c.id).where(sealed, recording.c.problem == DAMAGED))
     if marked is None:
         return
-    keyholder.require_unlocked()
-    run = _begin(work.settings, keyholder, recording_id)
+    try:
+        run = _begin(work.settings, keyholder, recording_id)
+    except DamagedError:
+        if not _sealed_again(work.settings, recording_id):
+            raise
+        return
+    damaged = [entry for entry in run.manifest.tracks if not run.is_whole("track", entry.file)]
+    if (damaged or _damaged_documents(run)) and _sealed_again(work.settings, recording_id):
+        return
     lost: dict[str, Any] = {}
-    for entry in run.manifest.tracks:
-        if run.is_whole("track", entry.file):
-            continue
-        run, damage = _repair_track(work, run, entry)
-        lost[entry.name] = damage
-    left = [name for name in _documents(work.settings, recording_id) if not run.is_whole("document", name)]
-    if left:
+    for entry in damaged:
+        run, lost[entry.name] = _repair_track(work, run, entry)
+    if left := _damaged_documents(run):
         details = {"tracks": lost, "documents": left}
         _note(work.settings, recording_id, "failed", "document", details)
         return
@@ -258,18 +286,20 @@ def _put_rows(run: _Run, made: TrackEntry, manifest: Manifest, sizes: dict[tuple
         )
 
 
-def _documents(settings: Settings, recording_id: uuid.UUID) -> list[str]:
-    """The files of every document that the rows name and no repaired track has left behind."""
-    with transaction("worker", settings) as tx:
-        current = set(tx.scalars(select(track.c.file).where(track.c.recording_id == recording_id)))
+def _damaged_documents(run: _Run) -> list[str]:
+    """The files of the documents that the rows name, that no repaired track has left behind, and that do not
+    prove whole."""
+    with transaction("worker", run.settings) as tx:
+        current = set(tx.scalars(select(track.c.file).where(track.c.recording_id == run.recording_id)))
         rows = tx.execute(
-            select(document.c.name, document.c.version).where(document.c.recording_id == recording_id)
+            select(document.c.name, document.c.version).where(document.c.recording_id == run.recording_id)
         ).all()
-    return [
+    named = [
         documents.file_name(row.name, row.version)
         for row in rows
         if documents.kind_of(row.name) != "head" or row.name.removesuffix(documents.HEAD_SUFFIX) in current
     ]
+    return [name for name in named if not run.is_whole("document", name)]
 
 
 def _note(

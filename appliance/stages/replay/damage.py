@@ -23,7 +23,8 @@ logger = logging.getLogger(__name__)
 
 REPAIRING = text(
     "SELECT count(*) FROM procrastinate_jobs"
-    " WHERE task_name = 'repair' AND status IN ('todo', 'doing') AND args ->> 'recording' = :recording"
+    " WHERE task_name IN ('repair', 'seal') AND status IN ('todo', 'doing')"
+    " AND args ->> 'recording' = :recording"
 )
 
 

@@ -29,6 +29,7 @@ from appliance.stages.replay import watched
 from appliance.stages.replay.damage import BeingRepairedError
 from appliance.tables import assignment, replay_view, session
 from storage.vault import Vault
+from tests.appliance.upkeep.test_repair import journals_gone
 from tests.support import factory
 from tests.support.keyholder import unlock
 from tests.support.media import recorded
@@ -273,6 +274,7 @@ def test_a_keyholder_that_is_away_for_a_moment_stops_no_open_replay(
 
 def test_a_damaged_file_is_named_and_not_served(site: Site, view: replay.View) -> None:
     path = Vault(site.settings.vault_folder).path(view.recording_id, "track", "camera")
+    journals_gone(site, view.recording_id)
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 1
     path.write_bytes(data)

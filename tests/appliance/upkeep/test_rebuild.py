@@ -21,6 +21,7 @@ from appliance.stages import replay
 from appliance.tables import analysis, attempt, document, recording, track
 from appliance.upkeep import rebuild, repair
 from storage.vault import Vault
+from tests.appliance.upkeep.test_repair import journals_gone
 from tests.support import erasure as erasing
 from tests.support.damage import flip_segments
 from tests.support.keyholder import running_keyholder
@@ -103,6 +104,7 @@ def test_an_older_database_still_has_it_as_collecting(site: Site, made: uuid.UUI
 
 
 def test_a_repaired_recording_comes_back_repaired(site: Site, made: uuid.UUID) -> None:
+    journals_gone(site, made)
     flip_segments(path_of(site, made, "track", "camera"), 0)
     repair.repair(site.work, str(made), suspected=True)
     before = rows(site, made)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import os
 import uuid
 from pathlib import Path
 
 import pytest
+from sqlalchemy import update
 
 from appliance.audit.log import Action, Actor
 from appliance.config import Settings
+from appliance.database import transaction
 from appliance.errors import DamagedError
 from appliance.keyholder.client import Keyholder
 from appliance.manifest import Manifest
@@ -19,7 +22,7 @@ from appliance.tables import checked_part, document, recording, track, vault_ala
 from appliance.upkeep import damage, night_check, repair
 from appliance.upkeep.check import look_over
 from storage.vault import Part, Vault
-from tests.support.damage import flip_segments
+from tests.support.damage import flip_segments, samples
 from tests.support.keyholder import unlock
 from tests.support.media import recorded
 from tests.support.site import Site
@@ -33,8 +36,22 @@ def site(settings: Settings, keyholder: Keyholder) -> Site:
 
 
 @pytest.fixture
-def made(site: Site) -> uuid.UUID:
+def fresh(site: Site) -> uuid.UUID:
+    """One whose uploads are still at intake."""
     return site.sealed_but_not_analysed(list(recorded(12.0)), analysis=False)
+
+
+@pytest.fixture
+def made(site: Site, fresh: uuid.UUID) -> uuid.UUID:
+    """One that is in the vault alone."""
+    journals_gone(site, fresh)
+    return fresh
+
+
+def journals_gone(site: Site, made: uuid.UUID) -> None:
+    with transaction("worker", site.settings) as tx:
+        now = dt.datetime.now(dt.UTC)
+        tx.execute(update(recording).where(recording.c.id == made).values(journals_removed_at=now))
 
 
 def path_of(site: Site, made: uuid.UUID, kind: str, name: str) -> Path:
@@ -217,3 +234,25 @@ def test_a_file_that_is_gone_or_was_cut_is_known_by_its_row(site: Site, made: uu
         ]
     other = part_of(made) % 28 + 1
     assert look_over(site.settings, Part(other, 28), None, WORKER).damage == []
+
+
+@pytest.mark.parametrize("also", ["nothing", "manifest"])
+def test_while_the_uploads_are_there_it_is_sealed_once_more_and_loses_nothing(
+    site: Site, fresh: uuid.UUID, also: str
+) -> None:
+    whole = site.opened(fresh, "track", "camera")
+    view = replay.open_view(site.settings, site.recruiter, fresh)
+    with replay.open_track(site.settings, view, "camera") as file:
+        assert file.read(0, file.size) == whole
+    flip_segments(path_of(site, fresh, "track", "camera"), 2)
+    if also == "manifest":
+        flip_segments(path_of(site, fresh, "document", "manifest"), 0)
+    with replay.open_track(site.settings, view, "camera") as file, pytest.raises(DamagedError):
+        file.read(0, file.size)
+    site.run_jobs()
+    row = site.row(recording, fresh)
+    assert (row.state, row.problem, row.gaps) == ("sealed", None, [])
+    assert [each.file for each in site.rows(track, recording_id=fresh)] == ["camera"]
+    with replay.open_track(site.settings, view, "camera") as file:  # by the same view
+        assert samples(file.read(0, file.size)) == samples(whole)
+    assert look_over(site.settings, True, None, WORKER).findings == []

@@ -11,6 +11,7 @@ from playwright.sync_api import expect
 from appliance.domain import Role
 from appliance.tables import recording, track
 from storage.vault import Vault
+from tests.appliance.upkeep.test_repair import journals_gone
 from tests.support.damage import STORED, flip_segments
 from tests.support.desk import Desk, post
 from tests.support.desk_browser import at_the_desk
@@ -27,6 +28,7 @@ SEEK = "(ms) => { document.querySelector('video').currentTime = ms / 1000; }"
 @pytest.mark.long
 def test_a_damaged_segment_costs_its_own_seconds_and_the_page_goes_on_by_itself(desk: Desk) -> None:
     made = desk.sealed(24.0, screen=False)
+    journals_gone(desk.site, made)
     camera = Path(Vault(desk.settings.vault_folder).path(made, "track", "camera"))
     flip_segments(camera, camera.stat().st_size // STORED - 2)
     view = post(desk.client(Role.RECRUITER), f"/recordings/{made}/views").location
