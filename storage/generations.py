@@ -13,7 +13,7 @@ import hashlib
 import json
 import os
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -78,10 +78,15 @@ def write_generation(
     `ledger`: its whole lines; `description`: one line. Returns what was read back, and the records that are
     damaged and were left out. Raises VaultFull, IntegrityError("generation") when it does not read back.
     """
-    path = folder / f"{day}{SUFFIX}"
     damaged: list[str] = []
+    lines = _lines(vault_id, store, ledger, description, damaged)
+    return _put(folder / f"{day}{SUFFIX}", lines), damaged
+
+
+def _put(path: Path, lines: Iterator[bytes]) -> Proven:
+    """Write a generation, read it back, and destroy the one of the same name that was there."""
     with disk.Temporary(path) as temporary:
-        _write(temporary.fd, _lines(vault_id, store, ledger, description, damaged))
+        _write(temporary.fd, lines)
         with disk.room_errors():
             os.fsync(temporary.fd)
         os.posix_fadvise(temporary.fd, 0, 0, os.POSIX_FADV_DONTNEED)  # read it from the disk, not from memory
@@ -91,7 +96,7 @@ def write_generation(
             before.hardlink_to(path)
         temporary.commit()
     disk.destroy(before)
-    return proven, damaged
+    return proven
 
 
 def prune_generations(folder: Path, today: dt.date, kept_days: int) -> list[Generation]:
@@ -101,6 +106,35 @@ def prune_generations(folder: Path, today: dt.date, kept_days: int) -> list[Gene
     for each in gone:
         disk.destroy(each.path)
     return gone
+
+
+def thin_generations(
+    folder: Path, today: dt.date, kept_days: int, erased: Callable[[str, str], bool]
+) -> list[Generation]:
+    """In place of `prune_generations`, while an old one may be the last that holds a damaged record whole:
+    write those of more than `kept_days` days anew without the records that were erased. Returns those that
+    were changed, or removed since they cannot be read."""
+    oldest = today - dt.timedelta(days=kept_days - 1)
+    changed = []
+    for each in generations(folder)[1:]:
+        try:
+            if each.day >= oldest or not any(erased(*name) for name in prove_generation(each.path).names):
+                continue
+            _put(each.path, _lines_without(each.path, erased))
+        except IntegrityError:
+            disk.destroy(each.path)
+        changed.append(each)
+    return changed
+
+
+def _lines_without(path: Path, erased: Callable[[str, str], bool]) -> Iterator[bytes]:
+    for tag, line in _read(path):
+        if tag == RECORD:
+            record = parse_record(line)
+            if erased(record.kind, record.id):
+                continue
+        if tag != END:
+            yield tag + line
 
 
 def prove_generation(path: Path) -> Proven:

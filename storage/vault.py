@@ -35,6 +35,7 @@ from storage.generations import (
     prove_generation,
     prune_generations,
     restore_generation,
+    thin_generations,
     write_generation,
 )
 from storage.handover import OneTimePair, fingerprint, seal_to
@@ -225,6 +226,7 @@ __all__ = [
     "sign_by_browser",
     "split_key",
     "sync_folder",
+    "thin_generations",
     "to_read",
     "unrecoverable_from",
     "unwrap",

@@ -24,6 +24,7 @@ from storage.vault import (
     generations,
     prove_generation,
     prune_generations,
+    thin_generations,
     write_generation,
 )
 
@@ -93,8 +94,8 @@ class KeyBackups:
     def make(self, today: dt.date) -> Made | None:
         """Write today's generation and remove those that are too old; None where no folder is configured.
 
-        While a record is damaged none is removed, since an old one may hold it whole. Raises VaultError,
-        OSError.
+        While a record is damaged none is removed, since an old one may hold it whole: those that are too old
+        lose what was erased instead. Raises VaultError, OSError.
         """
         if self._folder is None:
             return None
@@ -106,7 +107,11 @@ class KeyBackups:
             )
             for name in damaged:
                 logger.error("the key record %s is damaged and not in today's backup", name)
-            removed = [] if damaged else prune_generations(self._folder, today, KEPT_DAYS)
+            removed = []
+            if damaged:
+                thin_generations(self._folder, today, KEPT_DAYS, self._erasures.is_destroyed)
+            else:
+                removed = prune_generations(self._folder, today, KEPT_DAYS)
             self._names.clear()
         days = tuple(str(each.day) for each in removed)
         return Made(str(today), len(proven.names), tuple(damaged), days)

@@ -138,6 +138,32 @@ def test_while_a_record_is_damaged_no_old_generation_goes(settings: Settings, se
     assert (told.exit_code, f"DAMAGE  the record recording {recording}" in told.output) == (1, True)
 
 
+def test_what_was_erased_leaves_old_generations_also_while_a_record_is_damaged(
+    settings: Settings, server: Server
+) -> None:
+    """A certificate says from when on no backup opens it, whatever else is damaged."""
+    erased, damaged = made_key(server), made_key(server)
+    custody = custody_of(server)
+    backups = custody.backups
+    backups.make(TODAY)
+    custody.erasures.erase(uuid.uuid4(), uuid.uuid4(), None, [uuid.UUID(erased)], [])
+    KeyStore(settings.keys_folder).path("recording", damaged).write_bytes(b"damaged")
+    of_the_day = folder_of(settings) / f"{TODAY}.keys"
+    whole = of_the_day.read_bytes()
+    backups.make(TODAY + 6 * DAY)
+    assert of_the_day.read_bytes() == whole
+    backups.make(TODAY + 7 * DAY)
+    kept = prove_generation(of_the_day).names
+    assert ("recording", erased) not in kept
+    assert ("recording", damaged) in kept
+    assert erased.encode() not in b"".join(
+        line for line in of_the_day.read_bytes().splitlines() if line.startswith(b"K ")
+    )
+    of_the_day.write_bytes(whole[:-2])  # one that cannot be read is of no use, and may hold the key
+    backups.make(TODAY + 8 * DAY)
+    assert not of_the_day.exists()
+
+
 def test_at_the_console(settings: Settings, server: Server) -> None:
     told = fupan("vault", "backup-keys")
     records = len(list(settings.keys_folder.rglob("*.key")))
