@@ -87,10 +87,10 @@ class Removal:
         logger.info("%s sealed files of %s were removed", removed, owner)
 
     def _remove_rows(self, recording_id: uuid.UUID) -> None:
-        """With the files once more: whoever was keeping a document a moment ago has ended by now."""
+        """And then the files once more: whoever was keeping a document a moment ago has ended by now, and
+        nobody finds a row to keep one for."""
         with transaction("worker", self.settings) as tx:
             erasing.lock(tx, recording_id)
-            self._remove_files(recording_id)
             for table in (note, document, track, analysis):
                 tx.execute(delete(table).where(table.c.recording_id == recording_id))
             for of_attempt in (browser_key, intake_record, assignment):
@@ -98,6 +98,7 @@ class Removal:
             self._reduce_rows(tx, recording_id)
             for task in ("seal", "analyse", "move"):
                 jobs.cancel(tx, task, recording=str(recording_id))
+            self._remove_files(recording_id)
 
     @staticmethod
     def _reduce_rows(tx: Connection, recording_id: uuid.UUID) -> None:
@@ -129,7 +130,6 @@ class Removal:
     def _remove_person(self, tx: Connection, person: uuid.UUID) -> None:
         """The name stays while a hold keeps a recording, which would else be nobody's."""
         erasing.lock(tx, person)
-        self._remove_files(person)
         tx.execute(delete(person_document).where(person_document.c.person_id == person))
         if not self.entry.kept:
             tx.execute(
@@ -137,6 +137,7 @@ class Removal:
                 .where(candidate.c.id == person)
                 .values(name=erasing.NOBODY, email=erasing.NOBODY, erased_at=self.entry.at)
             )
+        self._remove_files(person)
 
     def _note_done(self, tx: Connection, certificate: dict[str, str]) -> None:
         done = tx.execute(
