@@ -201,3 +201,25 @@ def test_without_the_database_there_is_a_typed_answer_and_no_key(
     with cluster.superuser() as connection:
         connection.execute(text(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS true'))
     assert keyholder.file_keys(recording, event.id, "seal", [header])
+
+
+@pytest.mark.parametrize("purpose", ["check-vault", "repair", "rebuild"])
+def test_what_looks_after_sealed_files_gets_keys_of_sealed_recordings_only(
+    settings: Settings, keyholder: Keyholder, recording: uuid.UUID, header: bytes, purpose: str
+) -> None:
+    event = factory.worker_event(settings, recording, purpose)
+    older = set() if purpose == "rebuild" else {"collecting"}  # what an older database may call a sealed one
+    for state in {"sealing", "failed", "erased"} | older:
+        factory.set_state(settings, recording, state)
+        with pytest.raises(KeyRefusedError):
+            keyholder.file_keys(recording, event.id, purpose, [header])
+    factory.set_state(settings, recording, "sealed")
+    assert len(keyholder.file_keys(recording, event.id, purpose, [header])[0]) == 32
+    wanted = [("track", "camera.r1"), ("document", "manifest.v2")]
+    if purpose == "repair":
+        assert len(keyholder.new_file_keys(recording, event.id, purpose, wanted)) == 2
+    else:
+        with pytest.raises(KeyRefusedError):
+            keyholder.new_file_keys(recording, event.id, purpose, wanted)
+    with pytest.raises(KeyRefusedError):
+        keyholder.epoch_keys(recording, event.id, purpose, [])
