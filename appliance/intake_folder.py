@@ -334,8 +334,7 @@ class IntakeFolder:
         return True
 
     def remove_recording(self, recording: uuid.UUID) -> bool:
-        """Remove everything of a recording that takes nothing more, but its tombstone; False when it still
-        does. Removing again is harmless. Raises StrangeFileError for a link or folder on the way."""
+        """Remove all of a recording but its tombstone; False where there is none. Raises StrangeFileError."""
         if self.tombstone(recording) is None:
             return False
         own = str(recording)

@@ -19,7 +19,7 @@ from appliance.stages.erase import holds, run
 from appliance.stages.talent import resume
 from appliance.tables import attempt, document, erasure, recording, track
 from appliance.transport import transport_of
-from storage.vault import Vault
+from storage.vault import KeyStore, Vault
 from tests.support import factory, papers
 from tests.support.site import Site
 
@@ -100,6 +100,11 @@ def days_pass(server: Server, days: float) -> None:
 def carry_out(site: Site) -> int:
     """One turn of the job."""
     return run.carry_out(site.settings, transport_of(site.settings))
+
+
+def keys(site: Site, kind: str) -> list[str]:
+    """Whose key records of a kind there are."""
+    return KeyStore(site.settings.keys_folder).list(kind)
 
 
 def marks_of(site: Site) -> dict[uuid.UUID, str]:

@@ -3,27 +3,22 @@
 from __future__ import annotations
 
 import json
-import threading
-import uuid
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from click.testing import CliRunner
 from sqlalchemy import select, text
 
-from appliance import cli, documents, jobs
+from appliance import jobs
 from appliance.audit import log
 from appliance.config import Settings
 from appliance.database import transaction
-from appliance.documents import require_ready
-from appliance.domain import Owner, OwnerKind, Role
-from appliance.erasing import ErasedError, require_kept
+from appliance.domain import Role
+from appliance.erasing import ErasedError
 from appliance.errors import (
     ConflictError,
     FupanError,
     InvalidInputError,
-    KeyRefusedError,
     NotFoundError,
     VaultLockedError,
 )
@@ -44,10 +39,9 @@ from appliance.tables import (
     person_document,
     recording,
     track,
-    vault_alarm,
 )
 from appliance.transport import transport_of
-from storage.vault import KeyStore, Vault
+from storage.vault import Vault
 from tests.support import erasure as support
 from tests.support import factory, papers
 from tests.support.keyholder import running_keyholder
@@ -65,10 +59,6 @@ def site(settings: Settings, server: Server) -> Site:
     return Site(settings, Keyholder(settings))
 
 
-def keys(site: Site, kind: str) -> list[str]:
-    return KeyStore(site.settings.keys_folder).list(kind)
-
-
 def test_a_mark_waits_its_days_and_then_everything_goes(site: Site, server: Server) -> None:
     made, other = support.recorded(site, "ming"), support.recorded(site, "hong")
     person = support.person_of(site, made)
@@ -76,11 +66,11 @@ def test_a_mark_waits_its_days_and_then_everything_goes(site: Site, server: Serv
     for days in (0, 6.9):
         support.days_pass(server, days)
         assert support.carry_out(site) == 0
-        assert keys(site, "recording") == sorted([str(made), str(other)])
+        assert support.keys(site, "recording") == sorted([str(made), str(other)])
     support.days_pass(server, 7.1)
     assert support.carry_out(site) == 1
-    assert keys(site, "recording") == [str(other)]
-    assert keys(site, "person") == [str(support.person_of(site, other))]
+    assert support.keys(site, "recording") == [str(other)]
+    assert support.keys(site, "person") == [str(support.person_of(site, other))]
     vault = Vault(site.settings.vault_folder)
     assert set(vault.recordings()) == {other, support.person_of(site, other)}
     for table in (note, document, track):
@@ -115,8 +105,8 @@ def test_one_interview_alone(site: Site, server: Server) -> None:
         with transaction("worker", site.settings) as tx:
             jobs.enqueue(tx, task)
     site.run_jobs()
-    assert keys(site, "recording") == []
-    assert keys(site, "person") == [str(support.person_of(site, made))]
+    assert support.keys(site, "recording") == []
+    assert support.keys(site, "person") == [str(support.person_of(site, made))]
     [row] = site.rows(candidate)
     assert row.name == "ming"
     assert resume.opened(site.settings, site.recruiter, made, 1).data == papers.PDF
@@ -135,13 +125,13 @@ def test_a_mark_that_was_taken_back_erases_nothing(site: Site, server: Server) -
         erase.withdraw(tx, site.recruiter, mark)
     support.days_pass(server, 30)
     assert support.carry_out(site) == 0
-    assert keys(site, "recording") == [str(made)]
+    assert support.keys(site, "recording") == [str(made)]
     with pytest.raises(ConflictError), transaction("staff", site.settings) as tx:
         erase.withdraw(tx, site.recruiter, mark)
     with transaction("owner", site.settings) as tx:  # as whoever owns the table might
         tx.execute(text("UPDATE erasure SET state = 'marked', withdrawn_at = NULL"))
     assert support.carry_out(site) == 0
-    assert keys(site, "recording") == [str(made)]
+    assert support.keys(site, "recording") == [str(made)]
     with transaction("owner", site.settings) as tx:
         tx.execute(text("UPDATE erasure SET state = 'withdrawn'"))
     again = support.mark(site, made)
@@ -195,11 +185,11 @@ class TestHold:
         officer, hold = support.hold(site, support.person_of(site, made))
         support.days_pass(server, 30)
         assert support.carry_out(site) == 0
-        assert keys(site, "recording") == [str(made)]
+        assert support.keys(site, "recording") == [str(made)]
         with transaction("staff", site.settings) as tx:
             holds.lift(tx, officer, hold)
         assert support.carry_out(site) == 1
-        assert keys(site, "recording") == keys(site, "person") == []
+        assert support.keys(site, "recording") == support.keys(site, "person") == []
 
     def test_of_one_recording_keeps_that_and_its_name_and_is_on_the_certificate(
         self, site: Site, server: Server
@@ -212,8 +202,8 @@ class TestHold:
         support.hold(site, kept)
         support.days_pass(server, 30)
         assert support.carry_out(site) == 1
-        assert keys(site, "recording") == [str(kept)]
-        assert keys(site, "person") == []
+        assert support.keys(site, "recording") == [str(kept)]
+        assert support.keys(site, "person") == []
         entry = ErasingKeyholder(site.settings).erasure(mark)
         assert entry is not None
         assert (entry.recordings, entry.kept) == ((other,), (kept,))
@@ -236,7 +226,7 @@ class TestHold:
         with transaction("keyholder", site.settings) as tx:
             assert tx.scalar(select(erasure.c.state)) == "marked"
         assert support.carry_out(site) == 1  # the person's key goes, the recording stays
-        assert keys(site, "recording") == [str(made)]
+        assert support.keys(site, "recording") == [str(made)]
 
     def test_lifting_twice(self, site: Site) -> None:
         [made] = site.invite()
@@ -267,7 +257,7 @@ class TestCutShort:
             with pytest.raises(RuntimeError, match="killed"):
                 support.carry_out(site)
         assert support.marks_of(site) == {mark: "erasing"}
-        assert keys(site, "recording") == []
+        assert support.keys(site, "recording") == []
         with pytest.raises(ConflictError), transaction("staff", site.settings) as tx:
             erase.withdraw(tx, site.recruiter, mark)
         assert support.carry_out(site) == 1
@@ -285,9 +275,9 @@ class TestCutShort:
             patched.setattr(ErasingKeyholder, "erase", killed)
             with pytest.raises(RuntimeError, match="killed"):
                 support.carry_out(site)
-        assert (support.marks_of(site), keys(site, "recording")) == ({mark: "erasing"}, [str(made)])
+        assert (support.marks_of(site), support.keys(site, "recording")) == ({mark: "erasing"}, [str(made)])
         assert support.carry_out(site) == 1
-        assert keys(site, "recording") == []
+        assert support.keys(site, "recording") == []
 
     def test_while_the_vault_is_locked_it_waits(self, site: Site, server: Server) -> None:
         made = support.recorded(site, resume_too=False)
@@ -296,7 +286,7 @@ class TestCutShort:
         site.keyholder.lock()
         with pytest.raises(VaultLockedError):
             support.carry_out(site)
-        assert keys(site, "recording") == [str(made)]
+        assert support.keys(site, "recording") == [str(made)]
 
 
 def killed(*_: Any, **__: Any) -> None:
@@ -323,187 +313,3 @@ def test_what_a_restore_brought_back_goes_again(site: Site, server: Server) -> N
     assert (site.row(recording, made).state, site.rows(candidate, id=person)[0].name) == ("erased", "—")
     assert support.marks_of(site) == {mark: "erased"}
     assert run.remove_again(site.settings, transport) == 0
-
-
-class TestKeptMeanwhile:
-    """What somebody keeps while its owner is being erased is refused, or goes with the rest."""
-
-    def test_the_key_was_given_before(self, site: Site, server: Server) -> None:
-        made = support.recorded(site)
-        person = support.person_of(site, made)
-        support.mark(site, made)
-        support.days_pass(server, 8)
-        require_ready(site.settings)
-        for owner in (Owner(OwnerKind.RECORDING, made), Owner(OwnerKind.PERSON, person)):
-            with transaction("staff", site.settings) as tx:
-                require_kept(tx, owner)
-        assert support.carry_out(site) == 1
-        for owner in (Owner(OwnerKind.RECORDING, made), Owner(OwnerKind.PERSON, person)):
-            with pytest.raises(ErasedError), transaction("staff", site.settings) as tx:
-                require_kept(tx, owner)
-
-    @pytest.mark.parametrize("what", ["a note", "a résumé"])
-    def test_erased_between_the_key_and_the_file(
-        self, site: Site, server: Server, monkeypatch: pytest.MonkeyPatch, what: str
-    ) -> None:
-        made = support.recorded(site)
-        support.mark(site, made)
-        support.days_pass(server, 8)
-        given = Keyholder.new_document_key
-
-        def given_and_then_erased(self: Keyholder, *arguments: Any) -> tuple[bytes, bytes]:
-            found = given(self, *arguments)
-            assert support.carry_out(site) == 1
-            return found
-
-        monkeypatch.setattr(Keyholder, "new_document_key", given_and_then_erased)
-        keep = {
-            "a note": lambda: notes.write(site.settings, site.recruiter, made, "late"),
-            "a résumé": lambda: resume.keep(site.settings, site.recruiter, made, lambda: papers.PDF),
-        }
-        with pytest.raises(ErasedError):
-            keep[what]()
-        assert not list(site.settings.vault_folder.rglob("*.fps"))
-        assert not site.rows(note) + site.rows(person_document) + site.rows(document)
-
-    def test_erased_while_it_is_noted(
-        self, site: Site, server: Server, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        """Whoever keeps it was first: the erasure waits for that, and takes it along."""
-        made = support.recorded(site)
-        support.mark(site, made)
-        support.days_pass(server, 8)
-        begun, threads = threading.Event(), []
-        checked, real = documents.require_kept, removal.erasing.lock
-
-        def waited_for(tx: Any, owner_id: uuid.UUID, *, shared: bool = False) -> None:
-            if not shared:
-                begun.set()
-            real(tx, owner_id, shared=shared)
-
-        def checked_while_it_is_erased(tx: Any, owner: Owner) -> None:
-            checked(tx, owner)
-            threads.append(threading.Thread(target=support.carry_out, args=(site,)))
-            threads[0].start()
-            assert begun.wait(20)
-
-        monkeypatch.setattr(documents, "require_kept", checked_while_it_is_erased)
-        monkeypatch.setattr(removal.erasing, "lock", waited_for)
-        notes.write(site.settings, site.recruiter, made, "in time")
-        threads[0].join()
-        assert not list(site.settings.vault_folder.rglob("*.fps"))
-        assert not site.rows(note) + site.rows(document)
-
-    def test_at_the_pages(self, site: Site, server: Server) -> None:
-        made = support.recorded(site)
-        support.mark(site, made)
-        support.days_pass(server, 8)
-        support.carry_out(site)
-        for keep in (
-            lambda: notes.write(site.settings, site.recruiter, made, "late"),
-            lambda: resume.keep(site.settings, site.recruiter, made, lambda: papers.PDF),
-        ):
-            with pytest.raises(FupanError):
-                keep()
-        assert not list(Vault(site.settings.vault_folder).recordings())
-
-
-def test_more_than_ten_and_a_twentieth_in_a_day_wait_to_be_confirmed(site: Site, server: Server) -> None:
-    for _ in range(12):
-        made = factory.make_attempt(site.settings, site.department)
-        factory.give_recording_key(site.settings, made, site.department)
-        with transaction("staff", site.settings) as tx:
-            erase.mark(tx, site.settings, site.recruiter, made, whole=True, basis="retention_ended")
-    erase.tell_keyholder(site.settings)
-    support.days_pass(server, 8)
-    assert support.carry_out(site) == 10
-    assert support.carry_out(site) == 0
-    assert len(keys(site, "recording")) == 2
-    [alarm] = site.rows(vault_alarm)
-    assert (alarm.kind, alarm.about) == ("erasures_wait", {"count": 2})
-    told = CliRunner().invoke(cli.main, ["erase", "confirm"], prog_name="fupan")
-    assert (told.exit_code, "2 erasures are let go" in told.output) == (0, True)
-    assert support.carry_out(site) == 2
-    told = CliRunner().invoke(cli.main, ["erase", "confirm"], prog_name="fupan")
-    assert told.output == "nothing waits to be confirmed\n"
-
-
-def order(site: Site, mark: uuid.UUID, **changes: Any) -> uuid.UUID:
-    """An order to erase as the worker writes it, or another."""
-    keyholder = ErasingKeyholder(site.settings)
-    details = {**keyholder.due_erasures().orders.get(mark, {}), "vault": str(keyholder.status().vault_id)}
-    details |= changes.get("details", {})
-    role: Any = changes.get("role", "worker")
-    about = changes.get("about", mark)
-    action = changes.get("action", log.Action.ERASE_RUN)
-    with transaction(role, site.settings) as tx:
-        return log.append(tx, action, log.Actor.unit("worker"), "erasure", about, details=details).id
-
-
-OTHERS: tuple[dict[str, Any], ...] = (
-    {"role": "staff"},
-    {"about": uuid.uuid4()},
-    {"action": log.Action.ERASE_DONE},
-    {"details": {"vault": str(uuid.uuid4())}},
-    {"details": {"recordings": []}},
-    {"details": {"person": None}},
-    {"details": {"kept": [str(uuid.uuid4())]}},
-)
-
-
-def test_an_order_that_says_something_else_erases_nothing(site: Site, server: Server) -> None:
-    made = support.recorded(site)
-    mark = support.mark(site, made)
-    support.days_pass(server, 8)
-    keyholder = ErasingKeyholder(site.settings)
-    for changes in OTHERS:
-        with pytest.raises(KeyRefusedError):
-            keyholder.erase(mark, order(site, mark, **changes))
-    with pytest.raises(KeyRefusedError):
-        keyholder.erase(mark, uuid.uuid4())
-    assert keys(site, "recording") == [str(made)]
-    assert keyholder.erase(mark, order(site, mark)).recordings == (made,)
-
-
-def test_before_its_days_are_over_no_order_helps(site: Site, server: Server) -> None:
-    made = support.recorded(site, resume_too=False)
-    mark = support.mark(site, made)
-    told = {
-        "mark": str(mark),
-        "person": str(support.person_of(site, made)),
-        "recordings": [str(made)],
-        "kept": [],
-    }
-    with pytest.raises(KeyRefusedError) as caught:
-        ErasingKeyholder(site.settings).erase(mark, order(site, mark, details=told))
-    assert "not due" in str(caught.value.params["reason"])
-    with pytest.raises(KeyRefusedError):
-        ErasingKeyholder(site.settings).erasure_certificate(mark)
-
-
-def test_a_mark_of_somebody_elses_recording_erases_nothing(site: Site, server: Server) -> None:
-    """As whoever writes into the database by hand might make it."""
-    made, other = support.recorded(site, "ming"), support.recorded(site, "hong")
-    mark = uuid.uuid4()
-    person = support.person_of(site, made)
-    details = {
-        "person": str(person),
-        "whole": True,
-        "recordings": [str(other)],
-        "basis": "request",
-        "case": "",
-    }
-    with transaction("staff", site.settings) as tx:
-        tx.execute(
-            text(
-                "INSERT INTO erasure (id, person_id, whole, recordings, basis, marked_by, due_at)"
-                " VALUES (:id, :person, true, ARRAY[:other]::uuid[], 'request', :by, now())"
-            ),
-            {"id": mark, "person": person, "other": other, "by": site.recruiter.account_id},
-        )
-        actor = log.Actor.of(site.recruiter)
-        log.append(tx, log.Action.ERASE_MARK, actor, "erasure", mark, details=details)
-    erase.tell_keyholder(site.settings)
-    support.days_pass(server, 30)
-    assert support.carry_out(site) == 0
-    assert len(keys(site, "recording")) == 2
