@@ -22,7 +22,9 @@ class ErasedError(GoneError):
 
 
 def is_marked(tx: Connection, person_id: uuid.UUID) -> bool:
-    """Whether somebody is marked to be erased with everything, and not erased yet."""
+    """Whether somebody is marked to be erased with everything, and not erased yet. Nobody is marked between
+    this answer and the end of the transaction: a mark names every interview that there is."""
+    lock(tx, person_id, shared=True)
     whole = (erasure.c.person_id == person_id) & erasure.c.whole & erasure.c.state.in_(OPEN_MARKS)
     return bool(tx.scalar(select(exists().where(whole))))
 

@@ -24,7 +24,7 @@ from appliance.audit import log
 from appliance.config import Settings
 from appliance.database import transaction
 from appliance.domain import OPEN_MARKS, EraseBasis, MarkState, RecordingState, User
-from appliance.erasing import ErasedError
+from appliance.erasing import ErasedError, lock
 from appliance.errors import ConflictError, FupanError, InvalidInputError
 from appliance.keyholder.erase_client import ErasingKeyholder
 from appliance.people import access
@@ -73,6 +73,7 @@ def mark(
         raise InvalidInputError("Choose why it is erased.", field="basis")
     reference = case_reference(case)
     person = known.candidate_id
+    lock(tx, person)  # whoever is being invited at this moment is named too
     named = recordings_of(tx, person) if whole else [attempt_id]
     for each in named:
         access.get_attempt_for(tx, user, each, Permission.ERASURE_MARK)

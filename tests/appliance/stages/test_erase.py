@@ -178,6 +178,33 @@ def test_nobody_marked_is_invited_and_whoever_was_erased_begins_anew(site: Site,
     assert support.person_of(site, second) != support.person_of(site, first)
 
 
+def test_who_is_invited_while_somebody_marks_them_waits_for_the_mark(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else an interview that no mark names would outlive its person."""
+    made = support.recorded(site, "ming")
+    position = site.position()
+    waits, refused, real = threading.Event(), [], removal.erasing.lock
+
+    def lock(tx: Any, owner_id: uuid.UUID, *, shared: bool = False) -> None:
+        waits.set()
+        real(tx, owner_id, shared=shared)
+
+    def invite_too() -> None:
+        with pytest.raises(InvalidInputError, match="marked for erasure"):
+            site.invite("ming", position_id=position)
+        refused.append(True)
+
+    with transaction("staff", site.settings) as tx:
+        erase.mark(tx, site.settings, site.recruiter, made, whole=True, basis="request")
+        monkeypatch.setattr(removal.erasing, "lock", lock)
+        other = threading.Thread(target=invite_too)
+        other.start()
+        assert waits.wait(20)
+    other.join()
+    assert refused == [True]
+
+
 class TestHold:
     def test_of_a_person_keeps_everything_until_it_is_lifted(self, site: Site, server: Server) -> None:
         made = support.recorded(site)
