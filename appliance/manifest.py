@@ -7,6 +7,7 @@ whoever gets a copy of a track can say whether it is the one that was sealed (F0
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import uuid
 from dataclasses import asdict, dataclass, fields
@@ -79,7 +80,8 @@ class TrackEntry:
     def row(self, recording_id: uuid.UUID) -> dict[str, Any]:
         """The columns of the track's row."""
         same = ("name", "kind", "file", "mime", "container", "duration_ms", "width", "height", "start_ms")
-        stored = {"bytes": self.file_size, "sha256": bytes.fromhex(self.file_sha256)}
+        stored: dict[str, Any] = {"bytes": self.file_size, "sha256": bytes.fromhex(self.file_sha256)}
+        stored["header_sha256"] = hashlib.sha256(self.header).digest()
         return {"recording_id": recording_id} | stored | {name: getattr(self, name) for name in same}
 
 

@@ -66,7 +66,8 @@ recording = Table(
 
 class TrackColumns(TypedColumns):
     """A sealed track. `file`: its name in the vault; `start_ms`: its start on the recording's clock;
-    `sha256`: of the sealed file's bytes, for a check without keys."""
+    `sha256`: of the sealed file's bytes, for a check without keys; `header_sha256`: of its header, which each
+    writing has its own of; None for what was sealed before there was this column."""
 
     recording_id: Named[uuid.UUID] = Column(ForeignKey("recording.id"), primary_key=True)
     name: Named[str] = Column(Text, primary_key=True)
@@ -80,6 +81,7 @@ class TrackColumns(TypedColumns):
     height: Named[int | None] = Column(Integer)
     start_ms: Named[int] = Column(BigInteger, nullable=False, server_default="0")
     sha256: Named[Octets | None] = Column(LargeBinary)
+    header_sha256: Named[Octets | None] = Column(LargeBinary)
 
 
 track = Table("track", metadata, TrackColumns)

@@ -7,6 +7,7 @@ opened a view can use it, and it dies with its lease, with their session, or whe
 
 from __future__ import annotations
 
+import hashlib
 import time
 import uuid
 from collections.abc import Iterator, Sequence
@@ -248,10 +249,18 @@ _met = Met()
 class TrackFile:
     """A sealed track opened for reading under a view. `size` in bytes of plaintext; close it when done."""
 
-    def __init__(self, settings: Settings, view: View, file: str, mime: str) -> None:
+    def __init__(
+        self, settings: Settings, view: View, file: str, mime: str, header_sha256: bytes | None = None
+    ) -> None:
+        """`header_sha256`: which writing of the file is meant. Raises DamagedError for an earlier copy that
+        was put back."""
         self._settings, self._view, self._file = settings, view, file
         self.mime = mime
         self._reader = _open(settings, view, "track", file)
+        if header_sha256 not in (None, hashlib.sha256(self._reader.header.raw).digest()):
+            self._reader.close()
+            replaced = IntegrityError("replaced", "this is another copy of the track than its row says")
+            raise told(replaced) from replaced
         self.size = self._reader.size
         self.etag = self._reader.header.digest.hex()[:32]
         self._checked_at = time.monotonic()
@@ -304,7 +313,7 @@ def open_track(settings: Settings, view: View, name: str) -> TrackFile:
     """
     with transaction("staff", settings) as tx:
         found = tx.execute(
-            select(track.c.file, track.c.mime).where(
+            select(track.c.file, track.c.mime, track.c.header_sha256).where(
                 track.c.recording_id == view.recording_id, track.c.name == name
             )
         ).one_or_none()
@@ -312,7 +321,7 @@ def open_track(settings: Settings, view: View, name: str) -> TrackFile:
         raise NotFoundError
     _met.require_settled(settings, view.recording_id, found.file)
     try:
-        return TrackFile(settings, view, found.file, found.mime)
+        return TrackFile(settings, view, found.file, found.mime, found.header_sha256)
     except DamagedError as error:
         cause = error.__cause__
         if isinstance(cause, IntegrityError | NotFound):

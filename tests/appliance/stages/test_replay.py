@@ -31,7 +31,7 @@ from appliance.tables import assignment, replay_view, session
 from storage.vault import Vault
 from tests.appliance.upkeep.test_repair import journals_gone
 from tests.support import factory
-from tests.support.keyholder import unlock
+from tests.support.keyholder import running_keyholder, unlock
 from tests.support.media import recorded
 from tests.support.site import Site
 
@@ -296,6 +296,31 @@ def test_what_a_newer_release_stored_is_said_to_be_so(site: Site, view: replay.V
     path.write_bytes(data)
     with pytest.raises(NewerFormatError, match="a newer release of Fupan"):
         replay.open_track(site.settings, view, "camera")
+
+
+def test_an_earlier_copy_that_was_put_back_is_refused(settings: Settings) -> None:
+    """It opens under the recording's key, as what was sealed at another time does too."""
+    with running_keyholder(settings) as server:
+        site = Site(settings, Keyholder(settings))
+        made = site.sealed_but_not_analysed(list(recorded()), analysis=False)
+        header, key = server.service.custody.tree.new_file_key(made, "track", "camera")
+        vault = Vault(settings.vault_folder)
+        whole = vault.path(made, "track", "camera").read_bytes()
+        with vault.begin(made, "track", "camera") as draft:
+            with draft.writer(header, key) as writer:
+                writer.write(b"what was sealed before")
+            draft.commit()
+        view = replay.open_view(settings, site.recruiter, made)
+        journals_gone(site, made)
+        with pytest.raises(BeingRepairedError):
+            replay.open_track(settings, view, "camera")
+        assert site.actions("recording", made)[-1] == Action.VAULT_DAMAGE
+        site.run_jobs()  # which gives nothing: it is whole, yet not what was sealed
+        with pytest.raises(DamagedError, match="replaced"):
+            replay.open_track(settings, view, "camera")
+        vault.path(made, "track", "camera").write_bytes(whole)
+        with replay.open_track(settings, view, "camera") as file:
+            assert len(file.read(0, file.size)) == file.size
 
 
 def test_streaming_holds_a_piece_at_a_time(site: Site) -> None:

@@ -1,0 +1,14 @@
+"""A track's row knows which writing of its file it means: an earlier copy under its name is refused."""
+
+from __future__ import annotations
+
+from alembic import op
+
+revision = "0017"
+down_revision = "0016"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.execute("ALTER TABLE track ADD COLUMN header_sha256 bytea")
