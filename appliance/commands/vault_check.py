@@ -81,10 +81,14 @@ def _depth(quick: bool, full: bool, part: str | None) -> Depth:
         raise click.UsageError("--part takes two numbers, as in 3/28: the 3rd of 28 parts.") from None
 
 
+def _watched() -> bool:
+    return sys.stderr.isatty()
+
+
 @contextlib.contextmanager
 def _told(settings: Settings, depth: Depth) -> Iterator[Callable[[int], None] | None]:
     """How far it is, on the terminal of whoever waits for it."""
-    if not depth or not sys.stderr.isatty():
+    if not depth or not _watched():
         yield None
         return
     from appliance.upkeep.check import bytes_to_read

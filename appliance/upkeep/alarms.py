@@ -3,6 +3,7 @@
 The keyholder writes its own into its journal; others are seen here. Kinds and what they are about:
 
 bulk_use           somebody or a unit used the keys of too many recordings: who, unit, limit
+damage             stored files are damaged: count, places (paths, or recording and file), kinds
 day_keys_kept      the database is not to be believed, so no day key was destroyed: what
 day_keys_end       the last published day key comes near while the vault is locked: last, days
 events_missing     keys were given for events that the audit log does not have: count, events

@@ -34,10 +34,12 @@ from appliance.database import transaction
 from appliance.domain import Limits, RecordingState
 from appliance.drafts import Drafts, require_room, to_text
 from appliance.errors import DamagedError, FupanError
+from appliance.keyholder import vault_file
 from appliance.keyholder.client import Keyholder
 from appliance.manifest import Manifest, TrackEntry
 from appliance.tables import document, recording, track
 from appliance.transport import transport_of
+from appliance.upkeep import alarms
 from appliance.upkeep.damage import DAMAGED, next_file
 from appliance.vaults import told, vault_of
 from storage.vault import IntegrityError, NotFound, Vault, VaultError, head_name, parse_header
@@ -143,7 +145,13 @@ def _repair(work: jobs.Work, recording_id: uuid.UUID, *, suspected: bool) -> Non
             raise
         return
     damaged = [entry for entry in run.manifest.tracks if not run.is_whole("track", entry.file)]
-    if (damaged or _damaged_documents(run)) and _sealed_again(work.settings, recording_id):
+    found = [
+        *(f"track/{entry.file}" for entry in damaged),
+        *(f"document/{n}" for n in _damaged_documents(run)),
+    ]
+    if found and suspected:
+        _alarm(run, found)
+    if found and _sealed_again(work.settings, recording_id):
         return
     lost: dict[str, Any] = {}
     for entry in damaged:
@@ -153,6 +161,15 @@ def _repair(work: jobs.Work, recording_id: uuid.UUID, *, suspected: bool) -> Non
         _note(work.settings, recording_id, "failed", "document", details)
         return
     _note(work.settings, recording_id, "ok", None, {"tracks": lost}, mended=True)
+
+
+def _alarm(run: _Run, found: list[str]) -> None:
+    """Of what a replay met; what a check finds is one already."""
+    places = [f"{run.recording_id} {name}" for name in found]
+    about = {"count": len(found), "places": places[: alarms.NAMED]}
+    with transaction("worker", run.settings) as tx:
+        vault_id = vault_file.describe(run.settings).vault_id
+        alarms.note_once(tx, vault_id, "damage", " ".join(places), about)
 
 
 def _begin(settings: Settings, keyholder: Keyholder, recording_id: uuid.UUID) -> _Run:

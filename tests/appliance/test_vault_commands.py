@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import uuid
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -12,10 +13,11 @@ from click.testing import CliRunner
 
 from appliance import cli
 from appliance.audit.log import Actor
-from appliance.commands import vault, vault_keys, vault_unlock
+from appliance.commands import vault, vault_check, vault_keys, vault_unlock
 from appliance.config import Settings
 from appliance.keyholder import orders, vault_client
 from appliance.upkeep import tiers
+from storage.vault import Vault, new_header
 
 
 def test_the_vault_check_names_a_strange_journal_and_looks_at_the_others(settings: Settings) -> None:
@@ -92,3 +94,21 @@ def test_the_vault_check_prints_what_it_looked_at_and_takes_one_depth(settings: 
         assert f"`{field}`" in described, field
     for wrong in (["--part", "0/28"], ["--part", "29/28"], ["--part", "x"], ["--quick", "--full"]):
         assert run(*wrong)[0] == 2
+
+
+def test_how_far_a_long_check_is_stands_on_a_terminal_and_nowhere_else(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    owner = uuid.uuid4()
+    header = new_header(uuid.uuid4(), owner, "track", "camera")
+    with Vault(settings.vault_folder).begin(owner, "track", "camera") as draft:
+        with draft.writer(header, bytes(32)) as writer:
+            writer.write(bytes(200_000))
+        draft.commit()
+    for terminal in (False, True):
+        monkeypatch.setattr(vault_check, "_watched", lambda terminal=terminal: terminal)
+        for options in (["--quick"], ["--full"]):
+            cli.main(["vault", "check", *options], standalone_mode=False)
+            shown = capfd.readouterr()
+            assert ("reading" in shown.err) is (terminal and options == ["--full"])
+            assert "reading" not in shown.out

@@ -196,6 +196,8 @@ def test_a_replay_that_meets_damage_says_so_once_and_goes_on_with_the_repaired_t
         replay.open_track(site.settings, view, "camera")
     site.run_jobs()
     assert site.row(recording, made).problem is None
+    [alarm] = site.rows(vault_alarm)
+    assert (alarm.kind, alarm.about) == ("damage", {"count": 1, "places": [f"{made} track/camera"]})
     with replay.open_track(site.settings, view, "camera") as file:
         assert len(file.read(0, file.size)) == file.size
 
@@ -218,6 +220,7 @@ def test_what_no_repair_gives_back_is_not_waited_for(site: Site, made: uuid.UUID
 def test_a_suspicion_that_proves_wrong_changes_nothing(site: Site, made: uuid.UUID) -> None:
     repair.repair(site.work, str(made), suspected=True)
     assert site.row(recording, made).problem is None
+    assert site.rows(vault_alarm) == []
     assert [each.file for each in site.rows(track, recording_id=made)] == ["camera"]
 
 
