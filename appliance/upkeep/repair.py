@@ -127,6 +127,15 @@ class _Run:
             return False
         return True
 
+    def replaced(self) -> list[str]:
+        """Tracks that prove whole, yet are another copy than the one that was sealed: an earlier one that
+        somebody put back. Raises IntegrityError, NotFound."""
+        headers = {
+            entry.file: self.vault.header_of(self.recording_id, "track", entry.file).raw
+            for entry in self.manifest.tracks
+        }
+        return [entry.file for entry in self.manifest.tracks if headers[entry.file] != entry.header]
+
 
 def _repair(work: jobs.Work, recording_id: uuid.UUID, *, suspected: bool) -> None:
     keyholder = Keyholder(work.settings)
@@ -159,6 +168,9 @@ def _repair(work: jobs.Work, recording_id: uuid.UUID, *, suspected: bool) -> Non
     if left := _damaged_documents(run):
         details = {"tracks": lost, "documents": left}
         _note(work.settings, recording_id, "failed", "document", details)
+        return
+    if replaced := run.replaced():
+        _note(work.settings, recording_id, "failed", "replaced", {"tracks": lost, "replaced": replaced})
         return
     _note(work.settings, recording_id, "ok", None, {"tracks": lost}, mended=True)
 

@@ -27,7 +27,7 @@ from appliance.keyholder.client import Keyholder
 from appliance.stages import replay
 from appliance.stages.replay import watched
 from appliance.stages.replay.damage import BeingRepairedError
-from appliance.tables import assignment, replay_view, session
+from appliance.tables import assignment, recording, replay_view, session
 from storage.vault import Vault
 from tests.appliance.upkeep.test_repair import journals_gone
 from tests.support import factory
@@ -316,6 +316,7 @@ def test_an_earlier_copy_that_was_put_back_is_refused(settings: Settings) -> Non
             replay.open_track(settings, view, "camera")
         assert site.actions("recording", made)[-1] == Action.VAULT_DAMAGE
         site.run_jobs()  # which gives nothing: it is whole, yet not what was sealed
+        assert site.rows(recording, id=made)[0].problem == "damaged"
         with pytest.raises(DamagedError, match="replaced"):
             replay.open_track(settings, view, "camera")
         vault.path(made, "track", "camera").write_bytes(whole)
