@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
+import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -113,9 +114,13 @@ class Watch:
 
 
 def _content(path: Path) -> bytes | None:
+    """What a file says; of one longer than a sensor's its start, and what every change of it changes too."""
     try:
         with path.open("rb") as file:
-            return file.read(MAX_BYTES)
+            start, about = file.read(MAX_BYTES), os.fstat(file.fileno())
+            if len(start) == MAX_BYTES:
+                start += f"{about.st_size} {about.st_ctime_ns} {about.st_ino}".encode()
+            return start
     except OSError:
         return None
 

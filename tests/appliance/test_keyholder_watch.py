@@ -99,6 +99,17 @@ def test_a_sensor_that_changes_or_goes_locks(settings: Settings, tmp_path: Path,
     assert len(machine.after()) == 1
 
 
+def test_a_change_far_behind_the_start_of_a_file_locks(settings: Settings, tmp_path: Path) -> None:
+    program = tmp_path / "program"
+    program.write_bytes(bytes(100_000))
+    machine = Machine(settings, tamper_paths=(str(program),))
+    assert machine.after(1) == []
+    with program.open("r+b") as file:
+        file.seek(99_999)
+        file.write(b"x")
+    assert machine.after()[0].startswith("tamper")
+
+
 @pytest.mark.parametrize("folder", ["keys_folder", "vault_folder"])
 def test_a_folder_that_goes_or_is_another_device_locks(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, folder: str
