@@ -28,6 +28,16 @@ class VaultChangeError(FupanError):
     message = "The vault was not changed: %(why)s"
 
 
+class DamagedRecordsError(VaultChangeError):
+    """A change of keys does not end, since a damaged record's backup opens under the old key alone."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__(
+            why=f"{count} key records are damaged. Put them back (fupan vault restore-keys) or, where no "
+            "backup has them, move their files away; the next unlock goes on"
+        )
+
+
 _SAID: dict[str, str] = {}
 _SAID.update(
     {

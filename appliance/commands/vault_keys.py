@@ -13,7 +13,7 @@ from appliance.cli import site_settings
 from appliance.commands.terminal import me
 from appliance.commands.vault_unlock import BY_THEMSELVES, collect, given, status, typed
 from appliance.config import Settings
-from appliance.vault_errors import UnlockError, VaultChangeError
+from appliance.vault_errors import DamagedRecordsError, UnlockError, VaultChangeError
 
 if TYPE_CHECKING:
     from appliance.keyholder.vault_client import VaultKeyholder
@@ -86,6 +86,8 @@ def _follow(keyholder: VaultKeyholder) -> None:
         while (pending := keyholder.rewrap_wait()) is not None:
             bar.length = max(1, pending.total)
             bar.update(pending.done - bar.pos)
+            if not pending.running and pending.damaged:
+                raise DamagedRecordsError(pending.damaged)
             if not pending.running:
                 raise VaultChangeError(why="it was cut short; the next unlock goes on with it")
         bar.update((bar.length or 1) - bar.pos)

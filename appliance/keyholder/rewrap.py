@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from appliance.errors import FupanError, VaultLockedError
+from appliance.vault_errors import DamagedRecordsError
 from storage.vault import IntegrityError, KeyRecord, NotFound, Rekey, Rotate, VaultError, rewrap, unwrap
 
 if TYPE_CHECKING:
@@ -63,12 +64,14 @@ class Rewrapping:
             self.finish()
         except VaultLockedError:
             logger.warning("the vault was locked while its keys were wrapped anew; the next unlock goes on")
+        except DamagedRecordsError as error:
+            logger.error("%s", error)
         except Exception:
             logger.exception("wrapping keys anew was cut short; the next unlock goes on")
 
     def finish(self) -> None:
-        """Carry the change that was begun to its end. Raises VaultLockedError, VaultFull, OSError; then the
-        next call goes on."""
+        """Carry the change that was begun to its end. Raises VaultLockedError, VaultFull, OSError, and
+        DamagedRecordsError while records are damaged; then the next call goes on."""
         with self._guard:
             self.progress = Progress()
             match self._custody.description.pending:
@@ -91,6 +94,7 @@ class Rewrapping:
             except IntegrityError as error:
                 self._damaged(kind, key_id, error)
             self.progress.done += 1
+        self._require_whole()
         now = replace(custody.description, check=pending.check, slots=pending.slots, pending=None)
         custody.change(now)
         custody.vault_key.forget_old()
@@ -115,6 +119,7 @@ class Rewrapping:
             except IntegrityError as error:
                 self._damaged("recording", key_id, error)
             self.progress.done += 1
+        self._require_whole()
         with custody.tree.still():
             store.replace(kind, name, pending.record.encode(), replaces=old_record.digest)
             custody.change(replace(custody.description, pending=None))
@@ -126,6 +131,11 @@ class Rewrapping:
             self._custody.backups.make(dt.datetime.now(dt.UTC).date())
         except (FupanError, VaultError, OSError) as error:
             logger.error("the new keys are not backed up yet: %s", error)
+
+    def _require_whole(self) -> None:
+        """Both keys stay while a record is damaged: a backup of it opens under the old one alone."""
+        if self.progress.damaged:
+            raise DamagedRecordsError(self.progress.damaged)
 
     def _damaged(self, kind: str, key_id: str, error: IntegrityError) -> None:
         self.progress.damaged += 1

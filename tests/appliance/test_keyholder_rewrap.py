@@ -264,15 +264,43 @@ def test_a_lock_in_the_middle_stops_it_and_the_next_unlock_ends_it(
     assert keys(settings, vault_key(settings)) == before
 
 
-def test_a_damaged_record_is_left_and_counted(settings: Settings, served: Server) -> None:
-    path = KeyStore(settings.keys_folder).path("person", str(PEOPLE[0]))
+@pytest.mark.parametrize("how", ["rekey", "rotate"])
+@pytest.mark.parametrize("then", ["restored", "moved away"])
+def test_while_a_record_is_damaged_both_keys_stay(
+    settings: Settings, served: Server, how: str, then: str
+) -> None:
+    """Its backup opens under the old one alone."""
+    before = keys(settings, vault_key(settings))
+    lost = ("person", str(PEOPLE[0])) if how == "rekey" else ("recording", str(RECORDINGS[1]))
+    path = KeyStore(settings.keys_folder).path(*lost)
+    kept = path.read_bytes()
     path.write_bytes(b"{}")
-    custody = served.service.custody
+    custody, keyholder, name = served.service.custody, VaultKeyholder(settings), f"{DEPARTMENT}.2026"
     assert custody is not None
-    ordered(settings, Action.VAULT_REKEY)
-    assert custody.rewrapping.progress.damaged == 1
-    path.unlink()
-    assert keys(settings, vault_key(settings))
+    if how == "rekey":
+        orders.carry_out(settings, Action.VAULT_REKEY, ME, keyholder.rekey)
+    else:
+        orders.carry_out(
+            settings, Action.VAULT_ROTATE, ME, lambda event: keyholder.rotate(event, name), name=name
+        )
+    custody.rewrapping.wait()
+    pending = keyholder.vault().pending
+    assert pending is not None
+    assert (pending.kind, pending.running, pending.damaged) == (how, False, 1)
+    for recording in RECORDINGS[2:]:
+        custody.tree.new_file_key(recording, "track", "camera")
+    if then == "restored":
+        path.write_bytes(kept)
+    else:
+        path.unlink()
+        del before[lost]
+    orders.lock(settings, ME)
+    unlock_by_file(settings)
+    custody.rewrapping.wait()
+    assert keyholder.vault().pending is None
+    found = keys(settings, vault_key(settings))
+    assert {each for each in before if before[each] != found[each]} <= {("department-year", name)}
+    assert found.keys() == before.keys()
 
 
 def test_what_was_erased_meanwhile_stays_erased(
