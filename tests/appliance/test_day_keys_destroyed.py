@@ -315,6 +315,13 @@ def test_a_doubtful_database_destroys_nothing_and_raises_an_alarm(vault: Vault, 
     assert vault.alarms() == ["day_keys_kept"] * 2
 
 
+def test_a_vault_whose_making_was_given_up_is_no_other_vault(vault: Vault) -> None:
+    with transaction("staff", vault.settings) as tx:
+        for action in (Action.VAULT_INIT, Action.VAULT_SHARE, Action.VAULT_ACTIVATE):
+            log.append(tx, action, Actor("unit", "cli"), "vault", uuid.uuid4())
+    assert vault.keyholder.idle_day_keys() == IDLE
+
+
 def test_an_interview_at_intake_that_the_database_does_not_know_destroys_nothing(vault: Vault) -> None:
     """After a restore of everything inside to a day before, the keyholder's journal included."""
     site = Site(vault.settings, vault.keyholder)
