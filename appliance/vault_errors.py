@@ -70,7 +70,7 @@ _SAID.update(
                 "Each share looks right, but together they do not give the key. All must be given again.",
                 problem="wrong_key",
             ),
-            UnlockError("Too few shares were given. The vault stays locked.", problem="too_few"),
+            UnlockError("Too few shares were given. Nothing was changed.", problem="too_few"),
             UnlockError(
                 "Not every share of the new set was read back yet. The present set stays in force.",
                 problem="unread",

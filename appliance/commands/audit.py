@@ -12,7 +12,7 @@ def audit() -> None:
     """The record of who did what, to which object, when and from where."""
 
 
-@audit.command()
+@audit.command(short_help="Recompute the hash chain; name the first bad event.")
 @click.pass_context
 def verify(context: click.Context) -> None:
     """Recompute the hash chain over every event and name the first that does not fit.

@@ -13,7 +13,7 @@ def erase() -> None:
     """Erasures that are due; who is marked is on the page Erasures."""
 
 
-@erase.command()
+@erase.command(short_help="Let more be erased in a day than the limit allows.")
 def confirm() -> None:
     """Let everything that is due be erased within a day, however much it is.
 

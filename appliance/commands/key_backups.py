@@ -8,7 +8,7 @@ from appliance.cli import site_settings
 from appliance.commands.terminal import me
 
 
-@click.command("backup-keys")
+@click.command("backup-keys", short_help="Back up the key records now.")
 def backup_keys() -> None:
     """Back up the key records now, in the place of today's generation.
 

@@ -18,10 +18,16 @@ if TYPE_CHECKING:
     from appliance.upkeep.check import Report
     from storage.vault import Depth
 
+WITHOUT_KEYS = {
+    "vault_locked": "the vault is locked",
+    "no_vault": "there is no vault yet",
+    "keyholder_down": "the keyholder does not answer",
+    "too_many_keys": "the hour's number of keys is used up; check again later",
+}
 DEPTHS = "Choose one of --quick, --full and --part."
 
 
-@click.command()
+@click.command(short_help="Look over what is kept, and list all damage.")
 @click.option("--quick", is_flag=True, help="Names, lengths and the newest headers. The default.")
 @click.option("--full", is_flag=True, help="Read every byte of every file.")
 @click.option(
@@ -119,6 +125,7 @@ def _print(report: Report) -> None:
         said = ", ".join(f"{count} {how}" for count, how in ways if count) or "none"
         click.echo(f"read whole: {said}")
         if report.without_keys:
-            click.echo(f"not proven under their keys: {report.without_keys}")
+            why = WITHOUT_KEYS.get(report.without_keys, report.without_keys)
+            click.echo(f"not proven under their keys: {why}")
     damage = len(report.damage)
     click.echo(f"{damage} damaged" if damage else "no damage found")

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from appliance.keyholder.vault_client import VaultKeyholder
 
 
-@click.command()
+@click.command(short_help="Put a new vault key in place of the present one.")
 @click.option("--stdin", is_flag=True, help="Take shares and the PIN from standard input, one a line.")
 def rekey(stdin: bool) -> None:
     """Put a new vault key in the place of the present one.
@@ -46,7 +46,7 @@ def rekey(stdin: bool) -> None:
     click.echo("the vault has a new key")
 
 
-@click.command()
+@click.command(short_help="Put a new key in place of a department and year's.")
 @click.argument("name", required=False, metavar="[DEPARTMENT-ID.YEAR]")
 @click.option("--all", "every", is_flag=True, help="One after another, for all departments and years.")
 def rotate(name: str | None, every: bool) -> None:
@@ -93,7 +93,7 @@ def _follow(keyholder: VaultKeyholder) -> None:
         bar.update((bar.length or 1) - bar.pos)
 
 
-@click.group()
+@click.group(short_help="What can unlock the vault.")
 def slots() -> None:
     """What can unlock the vault: each slot opens the same vault by itself."""
 
@@ -105,7 +105,7 @@ def list_slots(context: click.Context) -> None:
     context.invoke(status, as_json=False)
 
 
-@slots.command("add")
+@slots.command("add", short_help="Add a token, systemd's credential or a key file.")
 @click.argument("kind", type=click.Choice(["token", "credential", "file"]))
 @click.option("--label", help="The token's label.")
 @click.option("--key", help="The label of the RSA key pair on the token.")
@@ -184,7 +184,7 @@ def remove(slot: str) -> None:
     click.echo(f"slot {slot} is removed")
 
 
-@click.command()
+@click.command(short_help="Lock the vault: something was tampered with.")
 @click.argument("reason")
 def tamper(reason: str) -> None:
     """Lock the vault at once because something was tampered with: for udev rules and chassis switches.

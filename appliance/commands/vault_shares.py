@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 import uuid
 from pathlib import Path
@@ -16,12 +17,13 @@ from appliance.commands.terminal import ask, me, unseen
 from appliance.commands.vault_keys import asked_token
 from appliance.commands.vault_unlock import collect, given, typed
 from appliance.config import Settings
-from appliance.vault_errors import UnlockError, VaultChangeError
+from appliance.vault_errors import NoVaultError, UnlockError, VaultChangeError
 
 if TYPE_CHECKING:
-    from appliance.keyholder.vault_client import CeremonyView
+    from appliance.keyholder.vault_client import CeremonyView, VaultKeyholder
 
 GROUPS_A_LINE = 6
+ROWS_OF_WORDS = 7  # around a share on the screen, and the prompt
 # The terminal's other screen, and clearing it with what can be scrolled back to.
 OTHER_SCREEN, CLEARED, USUAL_SCREEN = "\x1b[?1049h\x1b[H\x1b[2J", "\x1b[H\x1b[2J\x1b[3J", "\x1b[?1049l"
 
@@ -45,7 +47,7 @@ def _shares_options(command: Any) -> Any:
     return command
 
 
-@click.command()
+@click.command(short_help="Make the vault of an installed site.")
 @_shares_options
 @click.option("--token", metavar="LABEL", help="Unlock with this PKCS#11 token instead of shares.")
 @click.option("--key", help="With --token: the label of the RSA key pair on it.")
@@ -76,6 +78,7 @@ def init(
     pages = Paper(paper, shares or 0) if paper and kind == "shares" else None
     settings = site_settings()
     keyholder, vault_id = VaultKeyholder(settings), uuid.uuid4()
+    _require_none(keyholder)
     order: dict[str, Any] = {"kind": kind, "suite": suite or settings.vault.suite or 1}
     more: dict[str, Any] = {"needed": threshold, "count": shares} if kind == "shares" else {}
     if kind == "token":
@@ -93,7 +96,7 @@ def init(
     click.echo(f"the vault {vault_id} is made and unlocked")
 
 
-@click.command()
+@click.command(short_help="Make a new set of shares for the same vault.")
 @_shares_options
 @click.option("--read-back", is_flag=True, help="Go on with a set that still waits to be read back.")
 def reshare(
@@ -138,6 +141,15 @@ def reshare(
         )
         _hand_out(settings, who, view.vault_id, begun, pages, stdin, read_back=not no_read_back)
     click.echo("the new shares are in force; have the old ones destroyed")
+
+
+def _require_none(keyholder: VaultKeyholder) -> None:
+    """Before anything is ordered. Raises VaultChangeError where there is a vault."""
+    try:
+        made = keyholder.vault().vault_id
+    except NoVaultError:
+        return
+    raise VaultChangeError(why=f"this site has a vault already, {made}")
 
 
 def _kind(threshold: int | None, shares: int | None, token: str | None, credential: bool) -> str:
@@ -200,7 +212,7 @@ def _one_custodian(
             _shown(VaultKeyholder(settings).show(vault_id, begun.id, index), index, begun)
         if not read_back:
             return begun
-        text = ask(f"Custodian {index}, type it back (unseen; nothing to see it again)")
+        text = ask(f"Custodian {index}, type it back (unseen; Enter alone shows it again)")
         if text is None:
             raise UnlockError(problem="unread")
         try:
@@ -229,7 +241,10 @@ def _shown(text: str, index: int, begun: CeremonyView) -> None:
         for row in rows:
             click.echo(f"  {row}")
         click.echo("")
-        segno.make_qr(text, error="m").terminal(out=sys.stdout, compact=True)
+        code = segno.make_qr(text, error="m")
+        # A code that does not fit would push the text out of what a small console shows.
+        if shutil.get_terminal_size().lines > len(rows) + ROWS_OF_WORDS + code.symbol_size(border=4)[1] // 2:
+            code.terminal(out=sys.stdout, compact=True)
         ask("Press Enter once it is copied; the screen is cleared then")
     finally:
         click.echo(CLEARED + USUAL_SCREEN, nl=False)

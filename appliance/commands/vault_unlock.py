@@ -63,7 +63,8 @@ def unlock(checkpoint: str | None, token: bool, stdin: bool) -> None:
     at_hand = not token and any(slot.ready and slot.kind in BY_THEMSELVES for slot in view.slots)
     kind = "" if at_hand else wanted_kind(view, token)
     if kind and not collect(settings, who, view.vault_id, "unlock", kind, stdin=stdin):
-        click.echo("the vault stays locked until the others have given theirs")
+        waits = "the vault stays locked until the others have given theirs"
+        click.echo(waits if view.locked else "the vault was unlocked already")
         return
     orders.unlock(settings, who, kind)
     click.echo("the vault is unlocked")
@@ -124,13 +125,13 @@ def typed(kind: str, stdin: bool) -> Generator[str]:
     if stdin:
         yield from (line.strip() for line in sys.stdin if line.strip())
         return
-    asked = "Share (unseen; nothing to leave)" if kind == "shares" else "PIN of the token (unseen)"
+    asked = "Share (unseen; Enter alone leaves)" if kind == "shares" else "PIN of the token (unseen)"
     with unseen():
         while line := ask(asked):
             yield line
 
 
-@click.command()
+@click.command(short_help="Whether the vault is locked, and what unlocks it.")
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 @click.pass_context
 def status(context: click.Context, as_json: bool) -> None:

@@ -98,7 +98,11 @@ def test_two_of_three_make_lock_and_unlock_a_vault_at_the_console(site: Settings
     before = piped("status")
     assert before.returncode == 1
     assert "fupan vault init" in before.stderr
-    shares, _ = made(2, 3)
+    shares, screens = made(2, 3)
+    assert "█" not in screens  # on 24 lines a code would push the share out of sight
+    again = piped("init", "--threshold", "2", "--shares", "3")
+    assert again.returncode == 1
+    assert "has a vault already" in again.stderr
     assert piped("status").returncode == 0
     assert piped("lock").returncode == 0
     locked = piped("status", "--json")
@@ -120,11 +124,15 @@ def test_two_of_three_make_lock_and_unlock_a_vault_at_the_console(site: Settings
     assert not Keyholder(site).status().locked
 
 
-def test_each_custodian_may_come_alone_and_a_restart_locks(settings: Settings) -> None:
+def test_each_custodian_may_come_alone_and_a_restart_locks(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LINES", "50")
     path = settings.data / "fupan.toml"
     path.write_text('profile = "installed"\n' + path.read_text())
     with keyholder_of(settings):
-        shares, _ = made(2, 2)
+        shares, screens = made(2, 2)
+        assert "█" in screens
     with keyholder_of(settings):
         assert Keyholder(settings).status().locked
         with at_terminal("unlock") as screen:
@@ -138,6 +146,10 @@ def test_each_custodian_may_come_alone_and_a_restart_locks(settings: Settings) -
         done = piped("unlock", "--stdin", lines=f"{shares[1]}\n")
         assert done.returncode == 0
         assert done.stdout.endswith("the vault is unlocked\n")
+        with at_terminal("unlock") as screen:
+            screen.expect("unseen")
+            screen.type("")
+            screen.expect("unlocked already")
 
 
 def test_scripts_give_shares_on_standard_input_and_wrong_ones_fail(site: Settings) -> None:
