@@ -131,7 +131,7 @@ class DatabaseDoubtfulError(FupanError):
     status, code = 503, "database_doubtful"
     message = (
         "The database is not the one that belongs to this vault, or an older one (%(what)s). No key was "
-        "destroyed. Restore its newest backup, or ask your administrator to compare the two."
+        "destroyed. Restore its newest backup; what that lacks for good: fupan vault accept-database"
     )
 
 

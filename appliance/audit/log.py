@@ -75,6 +75,7 @@ class Action(enum.StrEnum):
     VAULT_ACTIVATE = "vault:activate-shares"
     VAULT_REKEY = "vault:rekey"
     VAULT_ROTATE = "vault:rotate"
+    VAULT_ACCEPT = "vault:accept-database"
     VAULT_ADD_SLOT = "vault:add-slot"
     VAULT_REMOVE_SLOT = "vault:remove-slot"
     VAULT_ORDER_MOVE = "vault:order-move"

@@ -55,6 +55,31 @@ def lock() -> None:
         )
 
 
+@vault.command("accept-database")
+def accept_database() -> None:
+    """After a restore of an older database: what it lacks is lost, and is not missed any more.
+
+    Until then nothing is erased and no day key destroyed, since this may as well be another database. Restore
+    its newest backup first, then say fupan vault check --repair, and this last. It is on the audit log.
+    """
+    from appliance.audit.log import Action
+    from appliance.keyholder import orders
+    from appliance.keyholder.vault_client import VaultKeyholder
+
+    who = me()
+    settings = site_settings()
+    keyholder = VaultKeyholder(settings)
+    events, interviews = keyholder.database_losses()
+    if not events and not interviews:
+        click.echo("nothing is missing")
+        return
+    click.echo(f"the database lacks {events} events that keys were given for, and {interviews} interviews")
+    click.confirm("Are they lost for good?", abort=True)
+    ask, action = keyholder.accept_database, Action.VAULT_ACCEPT
+    orders.carry_out(settings, action, who, ask, events=events, interviews=interviews)
+    click.echo("they are not missed any more")
+
+
 @vault.command()
 @click.option("--to", required=True, type=click.Choice(["hot", "cold"]), help="Which tier it shall lie on.")
 @click.argument("recording", type=click.UUID)

@@ -15,6 +15,7 @@ from appliance.errors import (
     damaged,
 )
 from appliance.keyholder.answers.beginning import Beginning
+from appliance.keyholder.answers.belief import Accepting
 from appliance.keyholder.answers.ceremonies import Begin, Giving
 from appliance.keyholder.answers.changes import Changes
 from appliance.keyholder.answers.days import Days
@@ -36,7 +37,19 @@ from appliance.keyholder.wire import Request
 from appliance.vault_errors import NoVaultError, UnlockError
 from storage.vault import IntegrityError, LedgerError, ShareError, VaultError, VaultFull
 
-FAMILIES = (Plain, Orders, Uses, Documents, BackupAnswers, Days, Erasing, Begin, Changes, VaultStatus)
+FAMILIES = (
+    Plain,
+    Orders,
+    Uses,
+    Documents,
+    BackupAnswers,
+    Days,
+    Erasing,
+    Accepting,
+    Begin,
+    Changes,
+    VaultStatus,
+)
 
 logger = logging.getLogger(__name__)
 

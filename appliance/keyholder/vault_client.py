@@ -171,6 +171,15 @@ class VaultKeyholder(Keyholder):
         """Begin a new key for a department and year; `vault().pending` says how far it is."""
         self.ask("rotate", event=str(event), name=name)
 
+    def database_losses(self) -> tuple[int, int]:
+        """How many events and interviews that the keyholder knows of are not in the database."""
+        events, interviews = self.ask("database_losses")
+        return events, interviews
+
+    def accept_database(self, event: uuid.UUID) -> None:
+        """Miss them no more; the event states as many."""
+        self.ask("accept_database", event=str(event))
+
     def rewrap_wait(self) -> Pending | None:
         """The change of keys that goes on, after at most a second; None once it has ended."""
         return _pending(self.ask("rewrap_wait"))

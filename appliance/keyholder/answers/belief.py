@@ -1,4 +1,7 @@
-"""Whether the database is to be believed before anything is destroyed by its word, and since when it is."""
+"""Whether the database is to be believed before anything is destroyed by its word, and since when it is.
+
+What a restore lost for good is missed until somebody at the server says that it is lost (`Accepting`).
+"""
 
 from __future__ import annotations
 
@@ -6,11 +9,17 @@ import datetime as dt
 import uuid
 from dataclasses import dataclass
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select
 
+from appliance.audit.log import Action
+from appliance.database import transaction
 from appliance.errors import DatabaseDoubtfulError
-from appliance.keyholder import day_gate
-from appliance.keyholder.answers.desk import Desk
+from appliance.keyholder import day_gate, gate
+from appliance.keyholder.answers.desk import Desk, Operation, Peer
+from appliance.keyholder.wire import Request
+from appliance.tables import attempt
+
+ACCEPTED = "accepted"
 
 
 @dataclass(frozen=True)
@@ -29,18 +38,57 @@ def believe(desk: Desk, tx: Connection) -> Believed:
     VaultLockedError."""
     if desk.clock.leapt:
         raise DatabaseDoubtfulError(what="the clock was set by more than an hour")
-    used, invited = _recorded(desk)
+    used, invited, lost = _recorded(desk)
     custody = desk.custody
     keyed = frozenset(map(uuid.UUID, custody.store.list("recording")))
     destroyed = custody.erasures.chain().destroyed
     erased = frozenset(uuid.UUID(key_id) for kind, key_id in destroyed if kind == "recording")
-    day_gate.require_believable(tx, custody.vault_id, used, frozenset(invited), keyed, erased)
+    day_gate.require_believable(tx, custody.vault_id, used, frozenset(invited), keyed - lost, erased)
     return Believed(min(desk.clock.now(), day_gate.now(tx)), invited, keyed, erased)
 
 
-def _recorded(desk: Desk) -> tuple[dict[uuid.UUID, bytes], dict[uuid.UUID, frozenset[str]]]:
+class Accepting:
+    """Says what the database lacks, and misses it no more for a recorded order that names as much."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+
+    def operations(self) -> dict[str, Operation]:
+        """Name → what answers it."""
+        return {"database_losses": self._count, "accept_database": self._accept}
+
+    def _count(self, _request: Request, _peer: Peer) -> list[int]:
+        return [len(each) for each in self._losses()]
+
+    def _accept(self, request: Request, peer: Peer) -> None:
+        events, interviews = self._losses()
+        counts = {"events": len(events), "interviews": len(interviews)}
+        self._desk.ordered(request, peer, Action.VAULT_ACCEPT, **counts)
+        lost = {"events": list(map(str, events)), "interviews": list(map(str, interviews))}
+        self._desk.record(ACCEPTED, peer, lost)
+
+    def _losses(self) -> tuple[list[uuid.UUID], list[uuid.UUID]]:
+        """Events that keys were given for, and interviews, that are not there. One that was changed is."""
+        custody = self._desk.custody
+        custody.require_unlocked()
+        used, invited, before = _recorded(self._desk)
+        keyed = frozenset(map(uuid.UUID, custody.store.list("recording"))) - before
+        with transaction("keyholder", self._desk.settings) as tx:
+            known = frozenset(tx.scalars(select(attempt.c.id)))
+        gone = {each for each in keyed.union(invited) - known if not self._is_erased(each)}
+        return gate.missing_events(self._desk.settings, used), sorted(gone, key=str)
+
+    def _is_erased(self, recording: uuid.UUID) -> bool:
+        return ("recording", str(recording)) in self._desk.custody.erasures.chain().destroyed
+
+
+def _recorded(
+    desk: Desk,
+) -> tuple[dict[uuid.UUID, bytes], dict[uuid.UUID, frozenset[str]], frozenset[uuid.UUID]]:
     """What the journal knows: the events that keys were given for, with their hashes, and the recordings
-    that packets were signed for, with the day keys that these name."""
+    that packets were signed for, with the day keys that these name; both without what was accepted as lost,
+    and the recordings that were."""
+    lost: set[uuid.UUID] = set()
     used: dict[uuid.UUID, bytes] = {}
     invited: dict[uuid.UUID, frozenset[str]] = {}
     for entry in desk.done():
@@ -50,4 +98,9 @@ def _recorded(desk: Desk) -> tuple[dict[uuid.UUID, bytes], dict[uuid.UUID, froze
             recording = uuid.UUID(entry["recording"])
             named = {entry["day_key"]} if "day_key" in entry else set()
             invited[recording] = invited.get(recording, frozenset()) | named
-    return used, invited
+        if entry["op"] == ACCEPTED:
+            for event in map(uuid.UUID, entry["events"]):
+                used.pop(event, None)
+            lost.update(map(uuid.UUID, entry["interviews"]))
+            invited = {each: named for each, named in invited.items() if each not in lost}
+    return used, invited, frozenset(lost)
