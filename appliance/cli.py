@@ -80,7 +80,8 @@ class LazyGroup(click.Group):
             click.echo(f"fupan: {_at_a_terminal(context, error)}", err=True)
             context.exit(1)
         except click.UsageError as error:
-            click.echo(f"fupan: {error.format_message()} See `{context.info_name} --help`.", err=True)
+            where = (error.ctx or context).command_path
+            click.echo(f"fupan: {error.format_message()} See `{where} --help`.", err=True)
             context.exit(error.exit_code)
         except OSError as error:
             # a full disk, a file of somebody else's: what the system says is what a person can act on

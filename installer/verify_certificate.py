@@ -4,7 +4,7 @@
 
 --key is the fingerprint of the ledger key as `fupan vault status` shows it; spaces do not matter. --ledger is
 a copy of the erase ledger: then it is checked too that the entry stands in its place and the chain is whole.
-Exit code 0: genuine, and what it states is printed. 1: it is not, and why.
+Exit code 0: genuine, and what it states is printed. 1: it is not, and why. 2: nothing was checked.
 
 Ed25519 is that of RFC 8032, written out here since Python has none; it is slow and only ever verifies.
 """
@@ -45,9 +45,12 @@ def main(arguments: list[str] | None = None) -> int:
         stated = verify(given.file.read_bytes(), given.key)
         if given.ledger is not None:
             require_in_ledger(stated, given.ledger.read_bytes())
-    except (NotGenuineError, OSError) as error:
+    except NotGenuineError as error:
         print(f"NOT GENUINE: {error}")
         return 1
+    except OSError as error:
+        print(f"not checked, as a file cannot be read: {error}")
+        return 2
     print("genuine")
     print(f"keys destroyed     {stated['erased_at']}")
     print(f"out of all backups {stated['unrecoverable_at']}")

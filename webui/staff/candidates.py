@@ -10,6 +10,7 @@ from sqlalchemy import Connection
 
 from appliance.database import transaction
 from appliance.domain import AttemptState, RecordingState
+from appliance.erasing import NOBODY
 from appliance.errors import FupanError, InvalidInputError, NotFoundError
 from appliance.people import access, assignments
 from appliance.people.roles import Permission
@@ -158,6 +159,7 @@ def show(attempt_id: uuid.UUID, error: FupanError | None = None) -> Response:
         checks=history.checks(found.checks),
         marks=marks,
         gone=gone,
+        nobody=found.row.name == NOBODY,
         vault=vault_notice.notice(desk.settings()),
         error=message_of(error) if error else None,
         refused=request.endpoint,
