@@ -1,6 +1,8 @@
-"""`fupan erase`: what is to be erased, and letting much of it go in one day."""
+"""`fupan erase`: what is to be erased, letting much of it go in one day, and holds that a restore lost."""
 
 from __future__ import annotations
+
+import uuid
 
 import click
 
@@ -32,3 +34,27 @@ def confirm() -> None:
         return
     stage.confirm_many(settings, who)
     click.echo(f"{waiting} erasures are let go; they are carried out within minutes")
+
+
+@erase.command(short_help="Lift a legal hold that a restore took from the page.")
+@click.argument("hold", type=click.UUID, required=False)
+def lift(hold: uuid.UUID | None) -> None:
+    """Lift a legal hold whose row a restore of the database lost; without HOLD, list those.
+
+    The keyholder wrote each hold down and goes by it until it is lifted. Every other hold is lifted on the
+    page Erasures. Who did it is on the audit log.
+    """
+    from appliance.keyholder.erase_client import ErasingKeyholder
+    from appliance.stages.erase import holds
+
+    who = me()  # before root becomes the user who owns the data
+    settings = site_settings()
+    if hold is not None:
+        holds.lift_lost(settings, who, hold)
+        click.echo("the hold is lifted")
+        return
+    lost = ErasingKeyholder(settings).lost_holds()
+    for each, kept in lost.items():
+        click.echo(f"{each} keeps {kept}")
+    if not lost:
+        click.echo("no hold lacks its row")

@@ -40,6 +40,10 @@ class ErasingKeyholder(Keyholder):
         """Have it read what is new of marks and holds, and write it down. Raises DatabaseDoubtfulError."""
         return int(self.ask("heed_erasures"))
 
+    def lost_holds(self) -> dict[uuid.UUID, uuid.UUID]:
+        """Holds that count though a restore took their rows, and the person or recording under each."""
+        return {uuid.UUID(hold): uuid.UUID(kept) for hold, kept in self.ask("lost_holds").items()}
+
     def due_erasures(self) -> Due:
         """What is due. Raises VaultLockedError, DatabaseDoubtfulError."""
         found = self.ask("due_erasures")

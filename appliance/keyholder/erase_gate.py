@@ -70,6 +70,11 @@ def held(tx: Connection) -> set[uuid.UUID]:
     return {each for row in rows for each in row if each is not None}
 
 
+def holds(tx: Connection) -> set[uuid.UUID]:
+    """Every hold that the database has, lifted or not."""
+    return set(tx.scalars(select(legal_hold.c.id)))
+
+
 def demand_order(
     tx: Connection, vault_id: uuid.UUID, event_id: uuid.UUID, mark: uuid.UUID
 ) -> tuple[bytes, dict[str, Any]]:

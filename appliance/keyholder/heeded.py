@@ -21,8 +21,8 @@ from appliance.audit.log import Action
 from appliance.tables import audit_event
 
 HEED = "heed"
-_BY_PEOPLE = frozenset({Action.ERASE_MARK, Action.ERASE_WITHDRAW, Action.ERASE_HOLD, Action.ERASE_LIFT})
-ACTIONS = _BY_PEOPLE | {Action.ERASE_CONFIRM}
+_BY_PEOPLE = frozenset({Action.ERASE_MARK, Action.ERASE_WITHDRAW, Action.ERASE_HOLD})
+ACTIONS = _BY_PEOPLE | {Action.ERASE_CONFIRM, Action.ERASE_LIFT}  # these two at the server's console as well
 
 
 @dataclass(frozen=True)
@@ -61,9 +61,9 @@ class Heeded:
         return made
 
     @property
-    def held(self) -> set[uuid.UUID]:
-        """Persons and recordings under a hold."""
-        return {kept for hold, kept in list(self.holds.items()) if hold not in self.lifted}
+    def standing(self) -> dict[uuid.UUID, uuid.UUID]:
+        """Each hold that was not lifted, and the person or recording under it."""
+        return {hold: kept for hold, kept in list(self.holds.items()) if hold not in self.lifted}
 
     def add(self, entry: Mapping[str, Any]) -> None:
         """One entry of the journal."""

@@ -37,6 +37,7 @@ class Erasing:
         """Name → what answers it."""
         return {
             "heed_erasures": self._heed,
+            "lost_holds": self._lost_holds,
             "due_erasures": self._due,
             "erase": self._erase,
             "erased": self._erased,
@@ -47,6 +48,13 @@ class Erasing:
         """Write down what is new of marks and holds; how many. Works while the vault is locked."""
         with self._guard, transaction("keyholder", self._desk.settings) as tx:
             return self._heed_within(tx, peer)
+
+    def _lost_holds(self, _request: Request, _peer: Peer) -> dict[str, str]:
+        """Holds that stand here though a restore took their rows, and what each keeps."""
+        with transaction("keyholder", self._desk.settings) as tx:
+            rows = erase_gate.holds(tx)
+        standing = self._heeded.standing
+        return {str(hold): str(standing[hold]) for hold in sorted(standing.keys() - rows, key=str)}
 
     def _due(self, _request: Request, peer: Peer) -> dict[str, Any]:
         self._custody.require_unlocked()
@@ -132,7 +140,7 @@ class Erasing:
     def _candidates(self, tx: Connection) -> list[tuple[Mark, Plan]]:
         """The marks whose time is over, neither withdrawn nor done nor wholly held, the oldest first."""
         grace, now = self._desk.settings.erase.grace_days * DAY, self._desk.clock.now()
-        open_marks, held = erase_gate.marked(tx), erase_gate.held(tx) | self._heeded.held
+        open_marks, held = erase_gate.marked(tx), erase_gate.held(tx) | {*self._heeded.standing.values()}
         chain = self._custody.erasures.chain()
         found = []
         for mark in sorted(self._heeded.marks.values(), key=lambda each: (each.at, str(each.id))):

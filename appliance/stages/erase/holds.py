@@ -11,8 +11,11 @@ from datetime import UTC, datetime
 from sqlalchemy import Connection, insert, select, update
 
 from appliance.audit import log
+from appliance.config import Settings
+from appliance.database import transaction
 from appliance.domain import HoldReason, User
 from appliance.errors import ConflictError, InvalidInputError, NotFoundError
+from appliance.keyholder.erase_client import ErasingKeyholder
 from appliance.people.roles import Permission, allowed
 from appliance.stages.erase import case_reference
 from appliance.tables import attempt, candidate, legal_hold
@@ -59,6 +62,19 @@ def lift(tx: Connection, user: User, hold_id: uuid.UUID) -> None:
     if lifted.rowcount != 1:
         raise LiftedError
     log.append(tx, log.Action.ERASE_LIFT, log.Actor.of(user), "hold", hold_id)
+
+
+def lift_lost(settings: Settings, actor: log.Actor, hold_id: uuid.UUID) -> None:
+    """Lift a hold that only the keyholder knows, since a restore of the database took its row.
+
+    Raises LiftedError, KeyholderDownError, DatabaseDownError, DatabaseDoubtfulError.
+    """
+    keyholder = ErasingKeyholder(settings)
+    if hold_id not in keyholder.lost_holds():
+        raise LiftedError("No hold with this number lacks its row. Others are lifted on the page Erasures.")
+    with transaction("staff", settings) as tx:
+        log.append(tx, log.Action.ERASE_LIFT, actor, "hold", hold_id)
+    keyholder.heed_erasures()
 
 
 def _require(user: User) -> None:

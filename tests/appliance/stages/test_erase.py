@@ -9,9 +9,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from sqlalchemy import select, text
+from click.testing import CliRunner
+from sqlalchemy import delete, select, text
 
-from appliance import jobs
+from appliance import cli, jobs
 from appliance.audit import log
 from appliance.config import Settings
 from appliance.database import transaction
@@ -36,6 +37,7 @@ from appliance.tables import (
     document,
     erasure,
     intake_record,
+    legal_hold,
     note,
     outgoing_mail,
     person_document,
@@ -207,6 +209,12 @@ def test_who_is_invited_while_somebody_marks_them_waits_for_the_mark(
     assert refused == [True]
 
 
+def fupan(*arguments: str) -> tuple[int, str]:
+    """The exit code of a command, and what it says."""
+    done = CliRunner().invoke(cli.main, arguments, prog_name="fupan")
+    return done.exit_code, done.output
+
+
 class TestHold:
     def test_of_a_person_keeps_everything_until_it_is_lifted(self, site: Site, server: Server) -> None:
         made = support.recorded(site)
@@ -256,6 +264,23 @@ class TestHold:
             assert tx.scalar(select(erasure.c.state)) == "marked"
         assert support.carry_out(site) == 1  # the person's key goes, the recording stays
         assert support.keys(site, "recording") == [str(made)]
+
+    def test_that_a_restore_lost_is_lifted_at_the_server(self, site: Site, server: Server) -> None:
+        made, other = support.recorded(site), support.recorded(site, "hong", resume_too=False)
+        support.mark(site, made, whole=False)
+        _, hold = support.hold(site, made)
+        _, there = support.hold(site, other)
+        with transaction("owner", site.settings) as tx:
+            tx.execute(delete(legal_hold).where(legal_hold.c.id == hold))
+        support.days_pass(server, 30)
+        assert support.carry_out(site) == 0
+        assert fupan("erase", "lift") == (0, f"{hold} keeps {made}\n")
+        assert fupan("erase", "lift", str(there))[0] == 1  # the page has that one
+        assert fupan("erase", "lift", str(hold)) == (0, "the hold is lifted\n")
+        assert fupan("erase", "lift") == (0, "no hold lacks its row\n")
+        assert site.actions("hold", hold) == ["erase:hold", "erase:lift-hold"]
+        assert support.carry_out(site) == 1
+        assert support.keys(site, "recording") == [str(other)]
 
     def test_lifting_twice(self, site: Site) -> None:
         [made] = site.invite()
