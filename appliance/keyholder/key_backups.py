@@ -7,6 +7,7 @@ read back.
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import logging
 import threading
@@ -26,6 +27,7 @@ from storage.vault import (
     prune_generations,
     thin_generations,
     write_generation,
+    write_once,
 )
 
 KEPT_DAYS = 7
@@ -62,6 +64,7 @@ class KeyBackups:
         self._folder = settings.key_backup_folder
         self._vault_id, self._store, self._erasures = vault_id, store, erasures
         self._description = description
+        self._noted = description.with_name("backed-up")  # outlasts the setting, as the generations do
         self._guard = threading.RLock()
         self._names: dict[tuple[Path, int, int], Collection[tuple[str, str]]] = {}
 
@@ -69,6 +72,11 @@ class KeyBackups:
     def configured(self) -> bool:
         """Whether there is a folder for them."""
         return self._folder is not None
+
+    @property
+    def kept_days(self) -> int:
+        """For how many days generations hold a key that is destroyed now; 0 only where none was ever made."""
+        return KEPT_DAYS if self.configured or self._noted.exists() else 0
 
     def holds(self, kind: str, key_id: str) -> bool:
         """Whether a record is in a generation that was read back; where none is configured, nothing waits for
@@ -102,6 +110,8 @@ class KeyBackups:
         with self._guard:
             lines = self._erasures.lines()
             description = self._description.read_bytes()
+            with contextlib.suppress(FileExistsError):
+                write_once(self._noted, f"{self._folder}\n".encode())
             proven, damaged = write_generation(
                 self._folder, today, self._vault_id, self._store, lines, description
             )

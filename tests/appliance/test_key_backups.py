@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
+import json
 import shutil
 import uuid
 from collections.abc import Iterator
@@ -20,9 +21,12 @@ from appliance.keyholder.client import Keyholder
 from appliance.keyholder.custody import Custody
 from appliance.keyholder.key_backups import BackupState
 from appliance.keyholder.server import Server
+from appliance.tables import erasure
 from appliance.upkeep import key_backup
 from storage.vault import KeyStore, generations, prove_generation
+from tests.support import erasure as support
 from tests.support.keyholder import journal_lines, running_keyholder, unlock, with_key_backups
+from tests.support.site import Site
 
 TODAY = dt.datetime.now(dt.UTC).date()
 DAY = dt.timedelta(days=1)
@@ -123,6 +127,20 @@ def test_the_job_makes_one_a_day_and_seven_are_kept(
     assert keyholder.key_backups().days == tuple(str(TODAY + days * DAY) for days in range(8, 1, -1))
     lines = [line for line in journal_lines(settings) if b'"op":"backup_keys"' in line]
     assert len(lines) == 8
+
+
+def test_a_certificate_counts_generations_also_once_none_are_made_any_more(settings: Settings) -> None:
+    """Those that are there hold the keys still. The certificate of a site that never made one says 0 days."""
+    never = dataclasses.replace(settings, vault=VaultSettings(""))
+    for setting, days in ((never, 0), (settings, 7), (never, 7)):
+        with running_keyholder(setting) as server:
+            site = Site(setting, Keyholder(setting))
+            site.keyholder.backup_keys()
+            support.mark(site, support.recorded(site, f"m{days}", resume_too=False))
+            support.days_pass(server, 8)
+            assert support.carry_out(site) == 1
+            made = max(site.rows(erasure), key=lambda row: row.ledger_seq)
+            assert json.loads(made.certificate["statement"])["backups_kept_days"] == days
 
 
 def test_while_a_record_is_damaged_no_old_generation_goes(settings: Settings, server: Server) -> None:

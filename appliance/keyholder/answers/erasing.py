@@ -15,7 +15,6 @@ from appliance.keyholder.answers.belief import Believed, believe
 from appliance.keyholder.answers.desk import Desk, Operation, Peer
 from appliance.keyholder.erase_gate import ALWAYS, DAY, Plan
 from appliance.keyholder.heeded import HEED, Heeded, Mark
-from appliance.keyholder.key_backups import KEPT_DAYS
 from appliance.keyholder.wire import Request
 from appliance.packet import to_timestamp
 from storage.vault import ERASE, Entry, make_certificate
@@ -109,7 +108,7 @@ class Erasing:
             raise KeyRefusedError(reason="nothing was erased by this mark")
         mark = self._heeded.marks.get(mark_id)
         about = {"basis": mark.basis, "case": mark.case, "marked_at": to_timestamp(mark.at)} if mark else {}
-        kept_days = KEPT_DAYS if self._custody.backups.configured else 0
+        kept_days = self._custody.backups.kept_days
         self._desk.record(request.operation, peer, {"mark": str(mark_id)})
         return make_certificate(entry, self._custody.vault_id, public, kept_days, about, erasures.sign)
 
