@@ -6,13 +6,14 @@ described by, of whatever kind, goes this way:
     with transaction("staff", settings) as tx:
         ...                                                   # the scope
         use = allow(tx, settings, user, Action.X_KEEP, owner, [file_name("x", 1)])   # last, before COMMIT
-    use.keep(data, lambda size: [insert(...)])                # or use.read()
+    use.keep(data, lambda written: [insert(...)])             # or use.read()
 
 The keyholder knows each kind by name (keyholder/document_gate.py).
 """
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
 import uuid
@@ -29,13 +30,13 @@ from appliance.audit import log
 from appliance.config import Settings
 from appliance.database import transaction
 from appliance.domain import Owner, OwnerKind, User
-from appliance.drafts import require_room
+from appliance.drafts import Written, require_room
 from appliance.erasing import require_kept
 from appliance.errors import ConflictError, FupanError, StorageFullError
 from appliance.keyholder.client import Keyholder
-from appliance.tables import document
+from appliance.tables import document, person_document, track
 from appliance.vaults import told, vault_of
-from storage.vault import VaultError, VaultFull, head_name
+from storage.vault import IntegrityError, SealedHeader, VaultError, VaultFull, head_name
 
 logger = logging.getLogger(__name__)
 
@@ -75,6 +76,41 @@ def newest_versions(tx: Connection, recording_id: uuid.UUID) -> dict[str, int]:
     return {row.name: row.version for row in rows}
 
 
+def meant(tx: Connection, owner_id: uuid.UUID) -> dict[tuple[str, str], bytes | None]:
+    """Kind and file name → the SHA-256 of the header that its row means, of all files that a recording's, or
+    a person's, rows name. None in rows from before there was this column."""
+    tracks = select(track.c.file, track.c.header_sha256).where(track.c.recording_id == owner_id)
+    found = {("track", row.file): row.header_sha256 for row in tx.execute(tracks)}
+    for table, owner in ((document, document.c.recording_id), (person_document, person_document.c.person_id)):
+        rows = tx.execute(
+            select(table.c.name, table.c.version, table.c.header_sha256).where(owner == owner_id)
+        )
+        found |= {("document", file_name(row.name, row.version)): row.header_sha256 for row in rows}
+    return found
+
+
+def require_meant(header: SealedHeader, header_sha256: bytes | None) -> None:
+    """Raises IntegrityError("replaced") for another copy of a file than its row means: an earlier one that
+    somebody put back opens under its key too."""
+    if header_sha256 not in (None, hashlib.sha256(header.raw).digest()):
+        raise IntegrityError(
+            "replaced", f"this is another copy of {header.kind} {header.name} than its row says"
+        )
+
+
+def headers_of(settings: Settings, recording_id: uuid.UUID, files: Sequence[tuple[str, str]]) -> list[bytes]:
+    """The headers of a recording's files, by kind and name, each the one that its row means.
+
+    Raises IntegrityError, NotFound.
+    """
+    with transaction("worker", settings) as tx:
+        known = meant(tx, recording_id)
+    headers = [vault_of(settings).header_of(recording_id, kind, name) for kind, name in files]
+    for header in headers:
+        require_meant(header, known.get((header.kind, header.name)))
+    return [header.raw for header in headers]
+
+
 @dataclass(frozen=True)
 class Allowed:
     """What one event lets its actor do with documents of one owner, for USE_SECONDS from its commit."""
@@ -86,8 +122,8 @@ class Allowed:
     names: Sequence[str]
     event_id: uuid.UUID
 
-    def keep(self, data: bytes, rows: Callable[[int], Sequence[Insert]]) -> None:
-        """Seal `data` as the one document named. `rows(bytes on disk)` note it in the transaction whose
+    def keep(self, data: bytes, rows: Callable[[Written], Sequence[Insert]]) -> None:
+        """Seal `data` as the one document named. `rows(what was written)` note it in the transaction whose
         commit follows the file's rename; where another writer was first, nothing of this one stays.
 
         Raises ConflictError, ErasedError, NoRoomError, VaultLockedError, KeyholderDownError, KeyRefusedError.
@@ -98,10 +134,10 @@ class Allowed:
             with vault_of(self.settings).begin(self.owner.id, "document", name) as draft:
                 with draft.writer(header, key) as writer:
                     writer.write(data)
-                size = os.fstat(draft.fd).st_size
+                written = Written(os.fstat(draft.fd).st_size, header)
                 with transaction("staff", self.settings) as tx:
                     require_kept(tx, self.owner)
-                    for row in rows(size):
+                    for row in rows(written):
                         tx.execute(row)
                     draft.commit()
         except (FupanError, VaultError, SQLAlchemyError, OSError) as error:
@@ -115,6 +151,10 @@ class Allowed:
         vault = vault_of(self.settings)
         try:
             headers = [vault.header_of(self.owner.id, "document", name) for name in self.names]
+            with transaction("staff", self.settings) as tx:
+                known = meant(tx, self.owner.id)
+            for header in headers:
+                require_meant(header, known.get(("document", header.name)))
             keys = Keyholder(self.settings).document_keys(
                 self.owner, self.event_id, [header.raw for header in headers]
             )

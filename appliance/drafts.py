@@ -4,15 +4,28 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import hashlib
 import shutil
 import uuid
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from appliance.config import Settings
 from appliance.keyholder.client import Keyholder
 from appliance.vaults import vault_of
 from storage.vault import LEDGER_NAME, Draft, Vault, VaultFull
+
+
+class Written(NamedTuple):
+    """A sealed file as it was written: its size in bytes on disk, and the header of this one writing."""
+
+    size: int
+    header: bytes
+
+    @property
+    def columns(self) -> dict[str, Any]:
+        """Of a document's row."""
+        return {"bytes": self.size, "header_sha256": hashlib.sha256(self.header).digest()}
 
 
 class Drafts:
@@ -62,17 +75,17 @@ class Drafts:
         """The header that one output is written with."""
         return self._files[kind, name][1]
 
-    def write(self, kind: str, name: str, data: bytes) -> int:
-        """Write one output here and give it its name; returns its size on disk."""
+    def write(self, kind: str, name: str, data: bytes) -> Written:
+        """Write one output here and give it its name."""
         draft, header, key = self._files[kind, name]
         with draft.writer(header, key, head_budget=0) as writer:
             writer.write(data)
         return self.commit(kind, name)
 
-    def commit(self, kind: str, name: str) -> int:
-        """Give one written file its name; returns its size on disk. Raises IntegrityError for a file that
-        was not written whole."""
-        return self._files[kind, name][0].commit()
+    def commit(self, kind: str, name: str) -> Written:
+        """Give one written file its name. Raises IntegrityError for a file that was not written whole."""
+        draft, header, _ = self._files[kind, name]
+        return Written(draft.commit(), header)
 
 
 def require_room(settings: Settings, wanted: int) -> None:

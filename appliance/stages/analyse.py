@@ -279,7 +279,7 @@ def _observe(
     """Hand the sealed files with their keys to the child, and take its figures."""
     names = [*run.media, documents.TIMELINE]
     sealed = [*(("track", file) for file in run.media.values()), ("document", run.timeline)]
-    headers = [vault.header_of(run.recording_id, kind, file).raw for kind, file in sealed]
+    headers = documents.headers_of(work.settings, run.recording_id, sealed)
     keys = keyholder.file_keys(run.recording_id, run.event_id, PURPOSE, headers)
     with contextlib.ExitStack() as stack:
         inputs: list[dict[str, Any]] = []
@@ -334,7 +334,7 @@ def _keep(settings: Settings, run: _Run, result: dict[str, Any], drafts: Drafts)
                 "name": name,
                 "version": run.versions[name],
                 "kind": name,
-                "bytes": drafts.commit(*run.output(name)),
+                **drafts.commit(*run.output(name)).columns,
                 "pack_version": pack_version,
             }
             for name in documents.ANALYSED

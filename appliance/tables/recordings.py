@@ -88,7 +88,8 @@ track = Table("track", metadata, TrackColumns)
 
 
 class DocumentColumns(TypedColumns):
-    """A sealed document (transcript, signals, peaks, report, timeline): its name, never its words."""
+    """A sealed document (transcript, signals, peaks, report, timeline): its name, never its words.
+    `header_sha256` as in TrackColumns."""
 
     recording_id: Named[uuid.UUID] = Column(ForeignKey("recording.id"), primary_key=True)
     name: Named[str] = Column(Text, primary_key=True)
@@ -97,6 +98,7 @@ class DocumentColumns(TypedColumns):
     bytes: Named[int] = Column(BigInteger, nullable=False)
     created_at: Named[dt.datetime] = Column(Moment, nullable=False, server_default=NOW)
     pack_version: Named[str | None] = Column(Text)
+    header_sha256: Named[Octets | None] = Column(LargeBinary)
 
 
 document = Table("document", metadata, DocumentColumns)

@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import select
 
-from appliance import outages
+from appliance import documents, outages
 from appliance.audit import log
 from appliance.config import Settings
 from appliance.database import transaction
@@ -38,13 +38,16 @@ class Proofs:
         self._owner: uuid.UUID | None = None
         self._event: uuid.UUID | None = None
         self._digests: dict[str, bytes | None] = {}
+        self._meant: dict[tuple[str, str], bytes | None] = {}
         self.why_not: str | None = None
 
     def key(self, header: SealedHeader) -> bytes | None:
         """The file's key; None for one that it is not given for. Raises IntegrityError when the recording's
-        key record does not open."""
+        key record does not open, and for another copy of a document than its row means, also without keys."""
         try:
             event = self._event_for(header.owner)
+            if header.kind == "document":  # a track is told by its digest
+                documents.require_meant(header, self._meant.get((header.kind, header.name)))
             if event is None:
                 return None
             [key] = self._keyholder.file_keys(header.owner, event, PURPOSE, [header.raw])
@@ -73,13 +76,15 @@ class Proofs:
         """Begin with a recording: its digests, and an event for its keys unless they are not to be had."""
         if owner == self._owner:
             return
-        self._owner, self._event, self._digests = owner, None, {}
+        self._owner, self._event, self._digests, self._meant = owner, None, {}, {}
         if self.why_not in outages.DATABASE:
             return
         if self.why_not is None:
             self._keyholder.require_unlocked()
         with transaction("worker", self._settings) as tx:
             state = tx.scalar(select(recording.c.state).where(recording.c.id == owner))
+            if state in (None, RecordingState.SEALED):  # None: a person
+                self._meant = documents.meant(tx, owner)
             if state != RecordingState.SEALED:
                 return
             rows = tx.execute(select(track.c.file, track.c.sha256).where(track.c.recording_id == owner))

@@ -8,6 +8,7 @@ the erase ledger, gives no key for its manifest.
 
 from __future__ import annotations
 
+import hashlib
 import re
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -28,7 +29,7 @@ from appliance.keyholder.client import Keyholder
 from appliance.manifest import Manifest
 from appliance.tables import analysis, attempt, document, recording, track
 from appliance.vaults import told, vault_of
-from storage.vault import IntegrityError, SealedFile, VaultError
+from storage.vault import IntegrityError, NotFound, SealedFile, VaultError
 
 PURPOSE = "rebuild"
 LONGEST = timedelta(minutes=10)
@@ -126,8 +127,9 @@ def rebuild(settings: Settings, actor: log.Actor, each: Lacking) -> dict[str, in
         event = log.append(tx, action, actor, "recording", each.recording_id, details=details)
     try:
         manifest = _newest_manifest(settings, keyholder, each, event.id)
+        headers = _headers(settings, each)
         with transaction("worker", settings) as tx:
-            made = _put_rows(tx, each, manifest)
+            made = _put_rows(tx, each, manifest, headers)
             log.append(tx, action, actor, "recording", each.recording_id, details={"made": made})
         return made
     except FupanError as error:
@@ -158,7 +160,22 @@ def _newest_manifest(
     raise told(trouble) from trouble
 
 
-def _put_rows(tx: Connection, each: Lacking, manifest: Manifest) -> dict[str, int]:
+def _headers(settings: Settings, each: Lacking) -> dict[str, bytes]:
+    """SHA-256 of the headers of its documents, as far as they can be read."""
+    found = {}
+    for file in each.files:
+        if file.kind == "document":
+            try:
+                header = vault_of(settings).header_of(each.recording_id, file.kind, file.name)
+            except (IntegrityError, NotFound):
+                continue
+            except VaultError as error:
+                raise told(error) from error
+            found[file.name] = hashlib.sha256(header.raw).digest()
+    return found
+
+
+def _put_rows(tx: Connection, each: Lacking, manifest: Manifest, headers: dict[str, bytes]) -> dict[str, int]:
     """What is there stays: only what is missing is added, but tracks are as the manifest says."""
     recording_id, made = each.recording_id, {}
     sizes = {file.name: file for file in each.files}
@@ -206,6 +223,7 @@ def _put_rows(tx: Connection, each: Lacking, manifest: Manifest) -> dict[str, in
                 "version": version,
                 "kind": kind,
                 "bytes": file.bytes,
+                "header_sha256": headers.get(file.name),
             }
         )
     made["documents"] = _add(tx, document, rows)

@@ -32,7 +32,7 @@ from appliance.child import ChildFailedError, ChildStoppedError
 from appliance.config import Settings
 from appliance.database import transaction
 from appliance.domain import Limits, RecordingState
-from appliance.drafts import Drafts, require_room, to_text
+from appliance.drafts import Drafts, Written, require_room, to_text
 from appliance.errors import DamagedError, FupanError
 from appliance.keyholder import vault_file
 from appliance.keyholder.client import Keyholder
@@ -111,21 +111,26 @@ class _Run:
         return key
 
     def prove(self, kind: str, name: str) -> bytes:
-        """The key of a file that proves whole. Raises IntegrityError, NotFound."""
+        """The key of a file that proves whole, and of a document that is the one its row means.
+
+        Raises IntegrityError, NotFound.
+        """
         header = self.vault.header_of(self.recording_id, kind, name)
+        if kind == "document":
+            documents.headers_of(self.settings, self.recording_id, [(kind, name)])
         key = self.key(header.raw)
         with self.vault.open_sealed(self.recording_id, kind, name, key, expect=header) as reader:
             for _ in reader.iter_range(0, reader.size):
                 pass
         return key
 
-    def is_whole(self, kind: str, name: str) -> bool:
-        """Whether it proves whole."""
+    def trouble(self, kind: str, name: str) -> str | None:
+        """Why it does not prove whole, in a word, or None."""
         try:
             self.prove(kind, name)
-        except (IntegrityError, NotFound):
-            return False
-        return True
+        except (IntegrityError, NotFound) as error:
+            return error.kind
+        return None
 
     def replaced(self) -> list[str]:
         """Tracks that prove whole, yet are another copy than the one that was sealed: an earlier one that
@@ -153,7 +158,7 @@ def _repair(work: jobs.Work, recording_id: uuid.UUID, *, suspected: bool) -> Non
         if not _sealed_again(work.settings, recording_id):
             raise
         return
-    damaged = [entry for entry in run.manifest.tracks if not run.is_whole("track", entry.file)]
+    damaged = [entry for entry in run.manifest.tracks if run.trouble("track", entry.file)]
     found = [
         *(f"track/{entry.file}" for entry in damaged),
         *(f"document/{n}" for n in _damaged_documents(run)),
@@ -166,8 +171,9 @@ def _repair(work: jobs.Work, recording_id: uuid.UUID, *, suspected: bool) -> Non
     for entry in damaged:
         run, lost[entry.name] = _repair_track(work, run, entry)
     if left := _damaged_documents(run):
-        details = {"tracks": lost, "documents": left}
-        _note(work.settings, recording_id, "failed", "document", details)
+        details = {"tracks": lost, "documents": list(left)}
+        reason = "replaced" if set(left.values()) == {"replaced"} else "document"
+        _note(work.settings, recording_id, "failed", reason, details)
         return
     if replaced := run.replaced():
         _note(work.settings, recording_id, "failed", "replaced", {"tracks": lost, "replaced": replaced})
@@ -198,8 +204,8 @@ def _begin(settings: Settings, keyholder: Keyholder, recording_id: uuid.UUID) ->
     version = newest.get(documents.MANIFEST, 1)
     name = documents.file_name(documents.MANIFEST, version)
     try:
-        header = vault.header_of(recording_id, "document", name)
-        [key] = keyholder.file_keys(recording_id, event.id, PURPOSE, [header.raw])
+        headers = documents.headers_of(settings, recording_id, [("document", name)])
+        [key] = keyholder.file_keys(recording_id, event.id, PURPOSE, headers)
         manifest = Manifest.parse(vault.read_document(recording_id, name, key))
     except VaultError as error:
         raise told(error) from error
@@ -212,7 +218,7 @@ def _repair_track(work: jobs.Work, run: _Run, entry: TrackEntry) -> tuple[_Run, 
     require_room(work.settings, entry.file_size)
     file = next_file(entry.file)
     timeline = documents.file_name(documents.TIMELINE, run.timeline_version)
-    with_timeline = run.is_whole("document", timeline)
+    with_timeline = run.trouble("document", timeline) is None
     amended = documents.file_name(documents.TIMELINE, run.timeline_version + 1)
     manifest_file = documents.file_name(documents.MANIFEST, run.manifest_version + 1)
     names = [("track", file), ("document", head_name(file)), ("document", manifest_file)]
@@ -228,13 +234,13 @@ def _repair_track(work: jobs.Work, run: _Run, entry: TrackEntry) -> tuple[_Run, 
         tracks = tuple(made if each.name == entry.name else each for each in run.manifest.tracks)
         manifest = dataclasses.replace(run.manifest, gaps=gaps, tracks=tracks)
         drafts.commit("track", file)
-        sizes = {(head_name(file), 1): drafts.commit("document", head_name(file))}
+        written = {(head_name(file), 1): drafts.commit("document", head_name(file))}
         if with_timeline:
-            sizes[documents.TIMELINE, run.timeline_version + 1] = drafts.commit("document", amended)
-        sizes[documents.MANIFEST, run.manifest_version + 1] = drafts.write(
+            written[documents.TIMELINE, run.timeline_version + 1] = drafts.commit("document", amended)
+        written[documents.MANIFEST, run.manifest_version + 1] = drafts.write(
             "document", manifest_file, manifest.encode()
         )
-    _put_rows(run, made, manifest, sizes)
+    _put_rows(run, made, manifest, written)
     run = dataclasses.replace(
         run,
         manifest=manifest,
@@ -292,22 +298,24 @@ def _ask_child(
         )
 
 
-def _put_rows(run: _Run, made: TrackEntry, manifest: Manifest, sizes: dict[tuple[str, int], int]) -> None:
+def _put_rows(
+    run: _Run, made: TrackEntry, manifest: Manifest, written: dict[tuple[str, int], Written]
+) -> None:
     rows = [
         {
             "recording_id": run.recording_id,
             "name": name,
             "version": version,
             "kind": documents.kind_of(name),
-            "bytes": size,
+            **each.columns,
         }
-        for (name, version), size in sizes.items()
+        for (name, version), each in written.items()
     ]
     with transaction("worker", run.settings) as tx:
         named = (track.c.recording_id == run.recording_id) & (track.c.name == made.name)
         tx.execute(update(track).where(named).values(**made.row(run.recording_id)))
         tx.execute(insert(document), rows)
-        stored = sum(sizes.values()) + made.file_size
+        stored = sum(each.size for each in written.values()) + made.file_size
         tx.execute(
             update(recording)
             .where(recording.c.id == run.recording_id)
@@ -315,9 +323,9 @@ def _put_rows(run: _Run, made: TrackEntry, manifest: Manifest, sizes: dict[tuple
         )
 
 
-def _damaged_documents(run: _Run) -> list[str]:
+def _damaged_documents(run: _Run) -> dict[str, str]:
     """The files of the documents that the rows name, that no repaired track has left behind, and that do not
-    prove whole."""
+    prove whole; each with why, in a word."""
     with transaction("worker", run.settings) as tx:
         current = set(tx.scalars(select(track.c.file).where(track.c.recording_id == run.recording_id)))
         rows = tx.execute(
@@ -328,7 +336,7 @@ def _damaged_documents(run: _Run) -> list[str]:
         for row in rows
         if documents.kind_of(row.name) != "head" or row.name.removesuffix(documents.HEAD_SUFFIX) in current
     ]
-    return [name for name in named if not run.is_whole("document", name)]
+    return {name: kind for name in named if (kind := run.trouble("document", name))}
 
 
 def _note(
@@ -352,8 +360,9 @@ def _note(
 
 
 def _word(error: Exception) -> str:
-    if isinstance(error, ChildFailedError | VaultError):
-        return error.kind
+    cause = error.__cause__ if isinstance(error, DamagedError) else error
+    if isinstance(cause, ChildFailedError | VaultError):
+        return cause.kind
     return error.code if isinstance(error, FupanError) else type(error).__name__
 
 

@@ -17,7 +17,7 @@ from appliance.errors import DatabaseDownError
 from appliance.tables import account, department, metadata
 from tests.support import postgres
 
-NEWEST = "0017"
+NEWEST = "0018"
 
 
 def test_migrations_make_exactly_the_tables_in_the_code(settings: Settings) -> None:

@@ -18,6 +18,7 @@ from appliance.audit.log import Action
 from appliance.config import Settings
 from appliance.database import transaction
 from appliance.domain import Owner, OwnerKind, RecordingState, User
+from appliance.drafts import Written
 from appliance.errors import ConflictError, InvalidInputError, NotFoundError
 from appliance.keyholder.client import Keyholder
 from appliance.people import access
@@ -130,7 +131,7 @@ def write(settings: Settings, user: User, recording_id: uuid.UUID, text: str) ->
             raise ConflictError("There are %(limit)s notes already. Change one of yours.", limit=MAX_NOTES)
         allowed = _allow(tx, settings, user, recording_id, made, 1)
     first = insert(note).values(id=made, recording_id=recording_id, author_id=user.account_id)
-    allowed.keep(_encode(user, tidy), lambda size: [first, _row(recording_id, made, 1, size)])
+    allowed.keep(_encode(user, tidy), lambda written: [first, _row(recording_id, made, 1, written)])
     return made
 
 
@@ -152,7 +153,7 @@ def change(
         if known.version != version:
             raise NoteChangedError
         allowed = _allow(tx, settings, user, recording_id, note_id, version + 1)
-    allowed.keep(_encode(user, tidy), lambda size: [_row(recording_id, note_id, version + 1, size)])
+    allowed.keep(_encode(user, tidy), lambda written: [_row(recording_id, note_id, version + 1, written)])
 
 
 def checked(text: str) -> str:
@@ -181,10 +182,10 @@ def _file_name(note_id: uuid.UUID, version: int) -> str:
     return documents.file_name(f"{KIND}-{note_id}", version)
 
 
-def _row(recording_id: uuid.UUID, note_id: uuid.UUID, version: int, size: int) -> Insert:
+def _row(recording_id: uuid.UUID, note_id: uuid.UUID, version: int, written: Written) -> Insert:
     name = f"{KIND}-{note_id}"
     return insert(document).values(
-        recording_id=recording_id, name=name, version=version, kind=KIND, bytes=size
+        recording_id=recording_id, name=name, version=version, kind=KIND, **written.columns
     )
 
 

@@ -7,7 +7,6 @@ opened a view can use it, and it dies with its lease, with their session, or whe
 
 from __future__ import annotations
 
-import hashlib
 import time
 import uuid
 from collections.abc import Iterator, Sequence
@@ -257,10 +256,11 @@ class TrackFile:
         self._settings, self._view, self._file = settings, view, file
         self.mime = mime
         self._reader = _open(settings, view, "track", file)
-        if header_sha256 not in (None, hashlib.sha256(self._reader.header.raw).digest()):
+        try:
+            documents.require_meant(self._reader.header, header_sha256)
+        except IntegrityError as error:
             self._reader.close()
-            replaced = IntegrityError("replaced", "this is another copy of the track than its row says")
-            raise told(replaced) from replaced
+            raise told(error) from error
         self.size = self._reader.size
         self.etag = self._reader.header.digest.hex()[:32]
         self._checked_at = time.monotonic()
@@ -339,10 +339,13 @@ def document(settings: Settings, view: View, name: str) -> bytes:
     """The newest version of a sealed document, as JSON text. Raises NotFoundError and as open_track does."""
     with transaction("staff", settings) as tx:
         version = documents.newest_versions(tx, view.recording_id).get(name)
+        known = documents.meant(tx, view.recording_id)
     if version is None:
         raise NotFoundError
-    with _open(settings, view, "document", documents.file_name(name, version)) as reader:
+    file = documents.file_name(name, version)
+    with _open(settings, view, "document", file) as reader:
         try:
+            documents.require_meant(reader.header, known.get(("document", file)))
             return reader.read_range(0, reader.size)
         except VaultError as error:
             raise told(error) from error

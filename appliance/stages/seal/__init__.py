@@ -115,10 +115,10 @@ def _seal(work: jobs.Work, recording_id: uuid.UUID) -> None:
         result = remux(work, journals, epochs, drafts, LONGEST / 2)
         if journal_states(transport.journals(recording_id, limits.bytes)) != states:
             raise ChangedError
-        sizes = commit(drafts, result)
+        written = commit(drafts, result)
         sealed = manifest_of(row, parent, epochs, result, drafts)
-        sizes[documents.MANIFEST] = drafts.write("document", documents.MANIFEST, sealed.encode())
-    note_sealed(settings, row, epochs, sealed, sizes)
+        written[documents.MANIFEST] = drafts.write("document", documents.MANIFEST, sealed.encode())
+    note_sealed(settings, row, epochs, sealed, written)
 
 
 def _to_be_sealed(settings: Settings, recording_id: uuid.UUID) -> Row[Any] | None:

@@ -119,7 +119,7 @@ def _read_back(work: jobs.Work, keyholder: Keyholder, recording_id: uuid.UUID, e
         newest = documents.newest_versions(tx, recording_id)
     timeline = documents.file_name(documents.TIMELINE, newest.get(documents.TIMELINE, 1))
     sealed = [*(("track", file) for file in sorted(files)), ("document", timeline)]
-    headers = [vault.header_of(recording_id, kind, name).raw for kind, name in sealed]
+    headers = documents.headers_of(work.settings, recording_id, sealed)
     keys = keyholder.file_keys(recording_id, event_id, PURPOSE, headers)
     with contextlib.ExitStack() as stack:
         read: list[dict[str, Any]] = []

@@ -11,7 +11,7 @@ from typing import Any
 
 from appliance import child, documents, jobs
 from appliance.domain import TrackKind
-from appliance.drafts import Drafts, to_text
+from appliance.drafts import Drafts, Written, to_text
 from appliance.durable import open_plain
 from appliance.keyholder.client import Keyholder
 from storage.vault import BadOpening, EpochState, IntegrityError, Journal, NotFound, head_name, parse_opening
@@ -139,16 +139,16 @@ def remux(
         )
 
 
-def commit(drafts: Drafts, result: dict[str, Any]) -> dict[str, int]:
-    """Give every written track its name, with its head, and the timeline; document → bytes on disk.
+def commit(drafts: Drafts, result: dict[str, Any]) -> dict[str, Written]:
+    """Give every written track its name, with its head, and the timeline; the documents by name.
 
     A track in which nothing was readable leaves no file.
     """
-    sizes = {}
+    written = {}
     for described in result["tracks"]:
         if described["container"]:
             head = head_name(described["name"])
             drafts.commit("track", described["name"])
-            sizes[head] = drafts.commit("document", head)
-    sizes[documents.TIMELINE] = drafts.commit("document", documents.TIMELINE)
-    return sizes
+            written[head] = drafts.commit("document", head)
+    written[documents.TIMELINE] = drafts.commit("document", documents.TIMELINE)
+    return written

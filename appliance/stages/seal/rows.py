@@ -15,7 +15,7 @@ from appliance.child import ChildFailedError
 from appliance.config import Settings
 from appliance.database import transaction
 from appliance.domain import AnalysisState, ConsentPurpose, RecordingState
-from appliance.drafts import Drafts
+from appliance.drafts import Drafts, Written
 from appliance.manifest import Manifest, TrackEntry
 from appliance.stages.seal.media import Epoch
 from appliance.tables import analysis, document, recording, track
@@ -47,17 +47,17 @@ def manifest_of(
 
 
 def note_sealed(
-    settings: Settings, row: Row[Any], epochs: list[Epoch], sealed: Manifest, sizes: dict[str, int]
+    settings: Settings, row: Row[Any], epochs: list[Epoch], sealed: Manifest, written: dict[str, Written]
 ) -> None:
     """Write everything about a sealed recording in one transaction; its audit event is the last statement.
 
-    `sizes`: of the documents, in bytes on disk.
+    `written`: the documents by name.
     """
     with transaction("worker", settings) as tx:
         kept = select(recording.c.state).where(recording.c.id == row.id).with_for_update()
         if tx.scalar(kept) != RecordingState.SEALING:  # erased meanwhile: what is sealed opens no more
             return
-        put_rows(tx, sealed, sizes)
+        put_rows(tx, sealed, written)
         _order_analysis(tx, row, has_media=bool(sealed.tracks))
         problems = Counter(epoch.problem for epoch in epochs if epoch.problem)
         details = {"tracks": len(sealed.tracks), "epochs": len(epochs), "unopened": dict(problems)}
@@ -65,8 +65,8 @@ def note_sealed(
         log.append(tx, log.Action.SEAL_DONE, actor, "recording", row.id, details=details)
 
 
-def put_rows(tx: Connection, sealed: Manifest, sizes: dict[str, int]) -> None:
-    """The rows that a manifest and the sizes of documents lead to, in place of any that are there."""
+def put_rows(tx: Connection, sealed: Manifest, written: dict[str, Written]) -> None:
+    """The rows that a manifest and the documents lead to, in place of any that are there."""
     recording_id = sealed.recording
     tx.execute(delete(track).where(track.c.recording_id == recording_id))
     if sealed.tracks:
@@ -80,9 +80,9 @@ def put_rows(tx: Connection, sealed: Manifest, sizes: dict[str, int]) -> None:
                 "name": name,
                 "version": 1,
                 "kind": documents.kind_of(name),
-                "bytes": size,
+                **each.columns,
             }
-            for name, size in sizes.items()
+            for name, each in written.items()
         ],
     )
     tx.execute(
@@ -94,7 +94,8 @@ def put_rows(tx: Connection, sealed: Manifest, sizes: dict[str, int]) -> None:
             day_key_id=sealed.day_key,
             department_year_key=sealed.department_year_key,
             duration_ms=sealed.duration_ms,
-            bytes=sum(entry.file_size for entry in sealed.tracks) + sum(sizes.values()),
+            bytes=sum(entry.file_size for entry in sealed.tracks)
+            + sum(each.size for each in written.values()),
             gaps=sealed.gaps,
             problem=None if sealed.tracks else "no_media",
         )

@@ -83,7 +83,7 @@ def keep(settings: Settings, user: User, attempt_id: uuid.UUID, received: Callab
         allowed = documents.allow(tx, settings, user, Action.RESUME_KEEP, owner, [name])
     row = {"person_id": person, "name": NAME, "version": number, "format": kind}
     row["author_id"] = user.account_id
-    allowed.keep(data, lambda size: [insert(person_document).values(bytes=size, **row)])
+    allowed.keep(data, lambda written: [insert(person_document).values(**written.columns, **row)])
 
 
 def opened(settings: Settings, user: User, attempt_id: uuid.UUID, number: int) -> Resume:

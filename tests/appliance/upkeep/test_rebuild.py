@@ -52,7 +52,8 @@ def rows(site: Site, made: uuid.UUID) -> dict[str, Any]:
         "recording": [row._asdict() for row in kept],
         "tracks": [row._asdict() for row in site.rows(track, recording_id=made)],
         "documents": sorted(
-            (row.name, row.version, row.kind, row.bytes) for row in site.rows(document, recording_id=made)
+            (row.name, row.version, row.kind, row.bytes, row.header_sha256)
+            for row in site.rows(document, recording_id=made)
         ),
     }
 
