@@ -116,17 +116,12 @@ def hold() -> Response:
     """Set a legal hold."""
     typed = request.form
 
-    def act(tx: Connection) -> None:
-        holds.set_hold(
-            tx, current_user(), typed.get("number", ""), typed.get("reason", ""), typed.get("case", "")
-        )
-
+    about = (typed.get("number", ""), typed.get("reason", ""), typed.get("case", ""))
     try:
-        done = desk.change(act, "erasures.index", "held")
-    except InvalidInputError as error:
+        holds.place(desk.settings(), current_user(), *about)
+    except (InvalidInputError, ConflictError) as error:
         return _index(error)
-    stage.tell_keyholder(desk.settings())
-    return done
+    return desk.go("erasures.index", "held")
 
 
 @blueprint.post("/holds/<uuid:hold_id>/lift")

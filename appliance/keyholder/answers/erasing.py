@@ -86,9 +86,11 @@ class Erasing:
         return _told(made)
 
     def _erased(self, request: Request, _peer: Peer) -> list[dict[str, Any]]:
-        """That of one mark, if there is any; or those behind a number, as many as an answer holds."""
+        """That of one mark, if there is any, once none is being written; or those behind a number, as many as
+        an answer holds."""
         if request.has("mark"):
-            entry = self._custody.erasures.chain().of_mark(request.uuid("mark"))
+            with self._guard:
+                entry = self._custody.erasures.chain().of_mark(request.uuid("mark"))
             return [_told(entry)] if entry else []
         after, found, size = request.number("after", 0, 2**53), [], 0
         for entry in self._custody.erasures.chain().entries[after:]:

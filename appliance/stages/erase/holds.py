@@ -13,12 +13,18 @@ from sqlalchemy import Connection, insert, select, update
 from appliance.audit import log
 from appliance.config import Settings
 from appliance.database import transaction
-from appliance.domain import HoldReason, User
-from appliance.errors import ConflictError, InvalidInputError, NotFoundError
+from appliance.domain import HoldReason, MarkState, User
+from appliance.errors import (
+    ConflictError,
+    InvalidInputError,
+    KeyholderDownError,
+    NotFoundError,
+    VaultLockedError,
+)
 from appliance.keyholder.erase_client import ErasingKeyholder
 from appliance.people.roles import Permission, allowed
-from appliance.stages.erase import case_reference
-from appliance.tables import attempt, candidate, legal_hold
+from appliance.stages.erase import case_reference, tell_keyholder
+from appliance.tables import attempt, candidate, erasure, legal_hold
 
 
 class LiftedError(ConflictError):
@@ -26,6 +32,36 @@ class LiftedError(ConflictError):
 
     code = "lifted"
     message = "This hold was lifted before. Nothing was changed."
+
+
+class LateHoldError(ConflictError):
+    """Keys went before the hold could keep them."""
+
+    code = "hold_late"
+    message = "Its keys were destroyed before the hold was set. Nothing is held."
+
+
+def place(settings: Settings, user: User, number: str, reason: str, case: str = "") -> None:
+    """Set a hold as `set_hold` does, and see that it came before the keys of what it names went.
+
+    Whoever orders an erasure writes on the log, as this does. So an order either stands there before the hold
+    is on it, and its mark is asked for, or comes after its commit, and the keyholder reads of it first.
+    Raises LateHoldError as well.
+    """
+    with transaction("staff", settings) as tx:
+        made = set_hold(tx, user, number, reason, case)
+        held = tx.execute(select(legal_hold).where(legal_hold.c.id == made)).one()
+        begun = _begun(tx, held.person_id, held.recording_id)
+    tell_keyholder(settings)
+    if not any(_is_late(settings, mark, held.recording_id) for mark in begun):
+        return
+    if held.recording_id is None:
+        raise LateHoldError(
+            "Some of what this names was erased before the hold was set. What is left is held."
+        )
+    with transaction("staff", settings) as tx:
+        lift(tx, user, made)
+    raise LateHoldError
 
 
 def set_hold(tx: Connection, user: User, number: str, reason: str, case: str = "") -> uuid.UUID:
@@ -80,6 +116,30 @@ def lift_lost(settings: Settings, actor: log.Actor, hold_id: uuid.UUID) -> None:
 def _require(user: User) -> None:
     if not allowed(user.role, Permission.HOLD_WRITE):
         raise NotFoundError
+
+
+def _begun(tx: Connection, person: uuid.UUID | None, recording: uuid.UUID | None) -> list[uuid.UUID]:
+    """Marks whose erasure of it is ordered or done. Of a person's, those of one interview that are done were
+    done before."""
+    mark = erasure.c
+    if person is None:
+        which = mark.recordings.contains([recording]) & mark.state.in_([MarkState.ERASING, MarkState.ERASED])
+    else:
+        gone = (mark.state == MarkState.ERASING) | ((mark.state == MarkState.ERASED) & mark.whole)
+        which = (mark.person_id == person) & gone
+    return list(tx.scalars(select(mark.id).where(which)))
+
+
+def _is_late(settings: Settings, mark: uuid.UUID, recording: uuid.UUID | None) -> bool:
+    """Whether the ledger has the erasure of a mark, with this recording or, for None, whatever it names."""
+    try:
+        entry = ErasingKeyholder(settings).erasure(mark)
+    except (KeyholderDownError, VaultLockedError) as error:
+        raise LateHoldError(
+            "The hold is set, but what it names is being erased. Once the vault is unlocked the page "
+            "Erasures shows which was first."
+        ) from error
+    return entry is not None and (recording is None or recording in entry.recordings)
 
 
 def _found(tx: Connection, number: str) -> dict[str, uuid.UUID]:

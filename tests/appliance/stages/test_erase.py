@@ -9,10 +9,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from click.testing import CliRunner
-from sqlalchemy import delete, select, text
+from sqlalchemy import text
 
-from appliance import cli, jobs
+from appliance import jobs
 from appliance.audit import log
 from appliance.config import Settings
 from appliance.database import transaction
@@ -20,7 +19,6 @@ from appliance.domain import Role
 from appliance.erasing import ErasedError
 from appliance.errors import (
     ConflictError,
-    FupanError,
     InvalidInputError,
     NotFoundError,
     VaultLockedError,
@@ -29,7 +27,6 @@ from appliance.keyholder.client import Keyholder
 from appliance.keyholder.erase_client import ErasingKeyholder
 from appliance.keyholder.server import Server
 from appliance.stages import erase, invite, replay
-from appliance.stages.decide import notes
 from appliance.stages.erase import holds, removal, run
 from appliance.stages.talent import resume
 from appliance.tables import (
@@ -37,7 +34,6 @@ from appliance.tables import (
     document,
     erasure,
     intake_record,
-    legal_hold,
     note,
     outgoing_mail,
     person_document,
@@ -207,91 +203,6 @@ def test_who_is_invited_while_somebody_marks_them_waits_for_the_mark(
         assert waits.wait(20)
     other.join()
     assert refused == [True]
-
-
-def fupan(*arguments: str) -> tuple[int, str]:
-    """The exit code of a command, and what it says."""
-    done = CliRunner().invoke(cli.main, arguments, prog_name="fupan")
-    return done.exit_code, done.output
-
-
-class TestHold:
-    def test_of_a_person_keeps_everything_until_it_is_lifted(self, site: Site, server: Server) -> None:
-        made = support.recorded(site)
-        support.mark(site, made)
-        officer, hold = support.hold(site, support.person_of(site, made))
-        support.days_pass(server, 30)
-        assert support.carry_out(site) == 0
-        assert support.keys(site, "recording") == [str(made)]
-        with transaction("staff", site.settings) as tx:
-            holds.lift(tx, officer, hold)
-        assert support.carry_out(site) == 1
-        assert support.keys(site, "recording") == support.keys(site, "person") == []
-
-    def test_of_one_recording_keeps_that_and_its_name_and_is_on_the_certificate(
-        self, site: Site, server: Server
-    ) -> None:
-        kept = support.recorded(site)
-        [other] = site.invite("ming")
-        site.run_jobs()
-        support.sealed(site, other)
-        mark = support.mark(site, kept)
-        support.hold(site, kept)
-        support.days_pass(server, 30)
-        assert support.carry_out(site) == 1
-        assert support.keys(site, "recording") == [str(kept)]
-        assert support.keys(site, "person") == []
-        entry = ErasingKeyholder(site.settings).erasure(mark)
-        assert entry is not None
-        assert (entry.recordings, entry.kept) == ((other,), (kept,))
-        [row] = site.rows(erasure)
-        assert json.loads(row.certificate["statement"])["kept"] == [str(kept)]
-        [person] = site.rows(candidate)
-        assert person.name == "ming"
-        with pytest.raises(FupanError):
-            resume.keep(site.settings, site.recruiter, kept, lambda: papers.PDF)
-        assert notes.opened(site.settings, site.recruiter, kept)
-
-    def test_beats_a_database_that_forgot_it(self, site: Site, server: Server) -> None:
-        """The keyholder wrote it down when it was set."""
-        made = support.recorded(site)
-        support.mark(site, made)
-        support.hold(site, made)
-        with transaction("owner", site.settings) as tx:
-            tx.execute(text("DELETE FROM legal_hold"))
-        support.days_pass(server, 30)
-        with transaction("keyholder", site.settings) as tx:
-            assert tx.scalar(select(erasure.c.state)) == "marked"
-        assert support.carry_out(site) == 1  # the person's key goes, the recording stays
-        assert support.keys(site, "recording") == [str(made)]
-
-    def test_that_a_restore_lost_is_lifted_at_the_server(self, site: Site, server: Server) -> None:
-        made, other = support.recorded(site), support.recorded(site, "hong", resume_too=False)
-        support.mark(site, made, whole=False)
-        _, hold = support.hold(site, made)
-        _, there = support.hold(site, other)
-        with transaction("owner", site.settings) as tx:
-            tx.execute(delete(legal_hold).where(legal_hold.c.id == hold))
-        support.days_pass(server, 30)
-        assert support.carry_out(site) == 0
-        assert fupan("erase", "lift") == (0, f"{hold} keeps {made}\n")
-        assert fupan("erase", "lift", str(there))[0] == 1  # the page has that one
-        assert fupan("erase", "lift", str(hold)) == (0, "the hold is lifted\n")
-        assert fupan("erase", "lift") == (0, "no hold lacks its row\n")
-        assert site.actions("hold", hold) == ["erase:hold", "erase:lift-hold"]
-        assert support.carry_out(site) == 1
-        assert support.keys(site, "recording") == [str(other)]
-
-    def test_lifting_twice(self, site: Site) -> None:
-        [made] = site.invite()
-        officer, hold = support.hold(site, made)
-        for _ in (1, 2):
-            with pytest.raises(InvalidInputError), transaction("staff", site.settings) as tx:
-                holds.set_hold(tx, officer, "nobody", "dispute")
-        with transaction("staff", site.settings) as tx:
-            holds.lift(tx, officer, hold)
-        with pytest.raises(ConflictError), transaction("staff", site.settings) as tx:
-            holds.lift(tx, officer, hold)
 
 
 class TestCutShort:
