@@ -127,6 +127,9 @@ class Objects(Protocol):
     def exists(self, name: str) -> bool:
         """Whether something has this name."""
 
+    def settle(self, name: str) -> None:
+        """Make the folders of this name last, whoever put something there and was killed before it did."""
+
     def list(self, prefix: str = "") -> Iterator[Stored]:
         """Everything whose name begins so, one after another, sorted; only where a folder's name begins a
         file's name beside it, stores differ in which comes first."""
@@ -275,6 +278,15 @@ class DiskObjects:
     def exists(self, name: str) -> bool:
         """Whether something has this name, whatever it is."""
         return os.path.lexists(self.path(name))
+
+    def settle(self, name: str) -> None:
+        """fsync each folder down to the one of the name, and where the root lies."""
+        *folders, _ = name.split("/")
+        with contextlib.suppress(PermissionError):  # then the root was made by somebody else
+            disk.sync_folder(self.root.parent)
+        with contextlib.suppress(FileNotFoundError):  # then nothing has the name
+            for i in range(len(folders) + 1):
+                disk.sync_folder(self.root.joinpath(*folders[:i]))
 
     def list(self, prefix: str = "", sift: Sift | None = None) -> Iterator[Stored]:
         """Walks only the folders that can hold such names, one at a time; of each, only what `sift` leaves:

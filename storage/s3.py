@@ -129,6 +129,9 @@ class S3Objects:
                 etag = self._writes.stat_object(self._bucket, key).etag
         self._prove(name, etag, sent)
 
+    def settle(self, name: str) -> None:
+        """What a store has answered for lasts."""
+
     def put_new(self, name: str, fd: int) -> bool:
         """One conditional PUT, so of at most 5 GiB; see Objects."""
         key, sent = self._key(name), _Sending(fd, part_bytes=1 << 40)

@@ -67,6 +67,8 @@ def drop_files(vault: Vault, owner: uuid.UUID, tier: Tier, copied: Sequence[Copi
     Raises NotFound, with nothing more removed, for one that the other tier has not.
     """
     other, source = _between(vault, tier)
+    if copied:  # an earlier run may have been killed between its rename and its fsync of the folder
+        other.settle(prefix_of(owner))
     for file in copied:
         name = object_name(owner, file.kind, file.name)
         if not other.exists(name):
@@ -86,6 +88,7 @@ def claim_cold(vault: Vault, vault_id: uuid.UUID) -> None:
     if not cold.exists(MARK):
         vault.require_cold()
         _put_new(cold, vault.hot.drafts, text)
+    cold.settle(MARK)  # before the hot tier says that it is there
     with contextlib.closing(cold.open(MARK)) as source:
         if source.read_at(len(text) + 1, 0) != text:
             raise StoreDown("missing", f"{cold.place('')} holds the recordings of another vault")

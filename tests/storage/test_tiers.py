@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from storage import disk
 from storage.check import check
 from storage.errors import IntegrityError, NotFound, StoreDown
 from storage.layout import MARK, object_name
@@ -87,6 +88,28 @@ def test_a_move_that_was_cut_short_is_named_and_ended(vault: Vault) -> None:
     assert move(vault, "cold") == 2
     assert check(vault) == []
     assert raw(vault, "track", "camera") == before
+
+
+def test_what_a_killed_move_renamed_lasts_before_its_source_goes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vault = Vault(tmp_path / "hot", DiskObjects(tmp_path / "cold"))
+    seal(vault, bytes(200_000))
+    with monkeypatch.context() as patch:  # killed before each fsync of a folder, and begun once more
+        patch.setattr(disk, "sync_folder", lambda path: None)
+        claim_cold(vault, VAULT)
+        list(copy_files(vault, RECORDING, "cold"))
+    lasting: list[Path] = []
+    real = DiskObjects.remove
+
+    def remove(self: DiskObjects, name: str) -> None:
+        assert {tmp_path, tmp_path / "cold", (tmp_path / "cold" / CAMERA).parent} <= {*lasting}
+        real(self, name)
+
+    monkeypatch.setattr(disk, "sync_folder", lasting.append)
+    monkeypatch.setattr(DiskObjects, "remove", remove)
+    assert move(vault, "cold") == 1
+    assert tiers(vault) == [("camera", "cold")]
 
 
 def test_a_file_that_is_damaged_is_not_moved(vault: Vault) -> None:
