@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import html
 import io
 import os
+import stat
 import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -35,19 +37,13 @@ Destroy this page once a newer set is in force.</span></p>
 
 class Paper:
     """Pages in a folder, one for each custodian. They are made before root gives its rights up, so that root
-    may name any folder; only this user can read them. Raises OSError where one is there already."""
+    may name any folder; only this user can read them. Empty ones, of a try that was refused, are taken again.
+    Raises FileExistsError where one has been written."""
 
     def __init__(self, folder: Path, count: int) -> None:
         self.folder = folder
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._pages = [
-            os.open(
-                folder / f"fupan-share-{index}.html",
-                os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC,
-                0o600,
-            )
-            for index in range(1, count + 1)
-        ]
+        self._pages = [_empty_page(folder / f"fupan-share-{index}.html") for index in range(1, count + 1)]
 
     def write(self, index: int, text: str, begun: CeremonyView, site: str, vault_id: uuid.UUID) -> None:
         """The page of one custodian."""
@@ -70,3 +66,13 @@ class Paper:
             file.write(page)
             file.flush()
             os.fsync(file.fileno())
+
+
+def _empty_page(path: Path) -> int:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
+    found = os.fstat(descriptor)
+    ours = found.st_uid == os.geteuid() and found.st_nlink == 1 and stat.S_IMODE(found.st_mode) == 0o600
+    if found.st_size or not stat.S_ISREG(found.st_mode) or not ours:
+        os.close(descriptor)
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
+    return descriptor

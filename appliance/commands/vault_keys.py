@@ -121,6 +121,8 @@ def add(kind: str, label: str | None, key: str | None, stdin: bool) -> None:
 
     who = me()
     settings = site_settings()
+    if kind == "file" and settings.profile == "installed":
+        raise VaultChangeError(why="an installed site does not unlock its vault from a file")
     keyholder = VaultKeyholder(settings)
     view = keyholder.vault()
     keyholder.require_unlocked()

@@ -123,6 +123,7 @@ def reshare(
     settings = site_settings()
     keyholder = VaultKeyholder(settings)
     view = keyholder.vault()
+    replaced = view.slot_of_kind("shares") is not None
     keyholder.require_unlocked()
     if read_back:
         if view.pending is None or view.pending.kind != "reshare":
@@ -140,7 +141,7 @@ def reshare(
             count=shares,
         )
         _hand_out(settings, who, view.vault_id, begun, pages, stdin, read_back=not no_read_back)
-    click.echo("the new shares are in force; have the old ones destroyed")
+    click.echo("the new shares are in force" + ("; have the old ones destroyed" if replaced else ""))
 
 
 def _require_none(keyholder: VaultKeyholder) -> None:

@@ -16,6 +16,7 @@ from appliance.tables import (
     analysis,
     attempt,
     document,
+    erasure,
     intake_record,
     outgoing_mail,
     recording,
@@ -104,4 +105,7 @@ def _history(tx: Connection, attempt_id: uuid.UUID, records: list[Row[Any]]) -> 
     state = tx.execute(select(analysis).where(analysis.c.recording_id == attempt_id)).one_or_none()
     if state is not None and state.finished_at:
         found.append(Happening(state.finished_at, f"analysis:{state.state}", {}))
+    of_this = erasure.c.recordings.contains([attempt_id])
+    erased = tx.scalars(select(erasure.c.erased_at).where(of_this))
+    found += [Happening(at, "erased", {}) for at in erased if at is not None]
     return sorted(found, key=lambda each: each.at)

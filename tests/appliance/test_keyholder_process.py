@@ -19,7 +19,7 @@ from appliance.keyholder.client import Keyholder, Status
 from appliance.vault_errors import NoVaultError
 
 START = "from appliance import config; from appliance.keyholder import process; process.run(config.load())"
-START_SECONDS = 30
+START_SECONDS = 60
 
 
 @contextlib.contextmanager

@@ -166,6 +166,8 @@ def test_paper_holds_what_the_terminal_would_show_and_is_for_this_user_alone(
     site: Settings, tmp_path: Path
 ) -> None:
     folder = tmp_path / "paper"
+    folder.mkdir(mode=0o700)
+    (folder / "fupan-share-1.html").touch(mode=0o600)  # of a try that was refused
     done = piped("init", "--threshold", "2", "--shares", "3", "--paper", str(folder), "--no-read-back")
     assert done.returncode == 0, done.stderr
     assert "destroy them" in done.stdout

@@ -40,6 +40,7 @@ def line(happened: Happening) -> Line:
         "mail:dropped": _("An invitation was not sent any more"),
         "viewed": _("Replay opened"),
         "sealed": _("Sealed in the vault"),
+        "erased": _("Erased: its key was destroyed"),
         "analysis:done": _("Analysis done"),
         "analysis:failed": _("Analysis failed"),
         "analysis:skipped": _("No analysis"),
