@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, select
 
 from appliance import consents
+from appliance.domain import RecordingState
 from appliance.reading.interviews import AttemptRow, attempt_row, rows
 from appliance.tables import (
     account,
@@ -105,7 +106,9 @@ def _history(tx: Connection, attempt_id: uuid.UUID, records: list[Row[Any]]) -> 
     state = tx.execute(select(analysis).where(analysis.c.recording_id == attempt_id)).one_or_none()
     if state is not None and state.finished_at:
         found.append(Happening(state.finished_at, f"analysis:{state.state}", {}))
-    of_this = erasure.c.recordings.contains([attempt_id])
-    erased = tx.scalars(select(erasure.c.erased_at).where(of_this))
+    # A mark also names what a legal hold kept: only what is gone was erased.
+    gone = (recording.c.id == attempt_id) & (recording.c.state == RecordingState.ERASED)
+    named = erasure.c.recordings.contains([attempt_id])
+    erased = tx.scalars(select(erasure.c.erased_at).join(recording, gone).where(named))
     found += [Happening(at, "erased", {}) for at in erased if at is not None]
     return sorted(found, key=lambda each: each.at)

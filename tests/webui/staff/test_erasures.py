@@ -87,6 +87,8 @@ def test_no_page_of_somebody_erased_is_an_error(desk: Desk, server: Server) -> N
     mark = marked(desk, made)
     support.days_pass(server, 8)
     assert support.carry_out(desk.site) == 1
+    page = desk.client(Role.RECRUITER).get(f"/attempts/{made}").get_data(as_text=True)
+    assert "Erased: its key was destroyed" in page
     known = {"attempt_id": made, "recording_id": made, "view_id": view, "mark_id": mark, "note_id": made}
     known |= {"account_id": desk.people[Role.INTERVIEWER].account_id, "version": 1, "name": "camera"}
     asked = 0
