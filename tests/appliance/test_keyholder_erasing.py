@@ -110,6 +110,15 @@ def test_before_its_days_are_over_no_order_helps(site: Site, server: Server) -> 
         ErasingKeyholder(site.settings).erasure_certificate(mark)
 
 
+def test_a_clock_that_was_wrong_at_boot_makes_nothing_due(site: Site, server: Server) -> None:
+    made = support.recorded(site, resume_too=False)
+    support.mark(site, made)
+    support.wrong_at_boot(server, 400)
+    assert support.carry_out(site) == 0
+    support.days_pass(server, 8)
+    assert support.carry_out(site) == 1
+
+
 def test_a_mark_of_somebody_elses_recording_erases_nothing(site: Site, server: Server) -> None:
     """As whoever writes into the database by hand might make it."""
     made, other = support.recorded(site, "ming"), support.recorded(site, "hong")

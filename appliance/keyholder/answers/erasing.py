@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import threading
 import uuid
 from typing import Any
@@ -11,7 +12,7 @@ from sqlalchemy import Connection
 from appliance.database import transaction
 from appliance.errors import DatabaseDoubtfulError, KeyRefusedError
 from appliance.keyholder import erase_gate
-from appliance.keyholder.answers.belief import Believed, believe
+from appliance.keyholder.answers.belief import Believed, believe, earlier_clock
 from appliance.keyholder.answers.desk import Desk, Operation, Peer
 from appliance.keyholder.erase_gate import ALWAYS, DAY, Plan
 from appliance.keyholder.heeded import HEED, Heeded, Mark
@@ -140,7 +141,7 @@ class Erasing:
 
     def _candidates(self, tx: Connection) -> list[tuple[Mark, Plan]]:
         """The marks whose time is over, neither withdrawn nor done nor wholly held, the oldest first."""
-        grace, now = self._desk.settings.erase.grace_days * DAY, self._desk.clock.now()
+        grace, now = self._desk.settings.erase.grace_days * DAY, self._now(tx)
         open_marks, held = erase_gate.marked(tx), erase_gate.held(tx) | {*self._heeded.standing.values()}
         chain = self._custody.erasures.chain()
         found = []
@@ -153,6 +154,9 @@ class Erasing:
             if wanted is not None and erase_gate.are_theirs(tx, mark):
                 found.append((mark, wanted))
         return found
+
+    def _now(self, tx: Connection) -> dt.datetime:
+        return earlier_clock(self._desk, tx)
 
     def _wanted(self, tx: Connection, mark_id: uuid.UUID, known: Believed) -> Plan:
         """What this mark leads to. Raises KeyRefusedError where that is nothing yet, or nothing at all."""
