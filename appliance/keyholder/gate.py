@@ -246,9 +246,9 @@ def _require_running(
         raise refused("there are no journals of a sealed recording to be cleared")
     if purpose in ("check-vault", "repair") and recording_state != RecordingState.SEALED:
         raise refused("the recording is not sealed")
-    older = (None, RecordingState.COLLECTING)  # a database that was put back to a day before
-    if purpose == "rebuild" and recording_state not in (*older, RecordingState.SEALED):
-        raise refused("the recording is being sealed, or was erased")
+    # Any other may be what a database says that was put back to a day before.
+    if purpose == "rebuild" and recording_state == RecordingState.ERASED:
+        raise refused("the recording was erased")
 
 
 def _use(

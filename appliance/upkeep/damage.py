@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby
 
@@ -19,7 +19,7 @@ from appliance.documents import HEAD_SUFFIX
 from appliance.domain import RecordingState
 from appliance.errors import DatabaseDownError
 from appliance.tables import recording, track
-from storage.vault import Finding
+from storage.vault import Finding, SealedFile
 
 DAMAGED = "damaged"
 REPAIRED = re.compile(r"(.+)\.r([0-9]+)")
@@ -35,6 +35,12 @@ def next_file(file: str) -> str:
     """What the repaired track is called in the vault: camera, camera.r1, camera.r2 …"""
     found = REPAIRED.fullmatch(file)
     return f"{found[1]}.r{int(found[2]) + 1}" if found else f"{file}.r1"
+
+
+def uploads_gone(uploaded: Collection[str], files: Iterable[SealedFile]) -> bool:
+    """Whether a track among the sealed files of a recording has no upload by its name any more, from which it
+    could be sealed once more."""
+    return not {stem_of(file.name) for file in files if file.kind == "track"} <= set(uploaded)
 
 
 def without_repaired(settings: Settings, findings: Sequence[Finding]) -> list[Finding]:

@@ -23,11 +23,14 @@ from appliance import consents, documents
 from appliance.audit import log
 from appliance.config import Settings
 from appliance.database import transaction
-from appliance.domain import AnalysisState, AttemptState, ConsentPurpose, RecordingState
+from appliance.domain import AnalysisState, AttemptState, ConsentPurpose, Limits, RecordingState
+from appliance.durable import StrangeFileError
 from appliance.errors import FupanError
 from appliance.keyholder.client import Keyholder
 from appliance.manifest import Manifest
 from appliance.tables import analysis, attempt, document, recording, track
+from appliance.transport import transport_of
+from appliance.upkeep import damage
 from appliance.vaults import told, vault_of
 from storage.vault import IntegrityError, NotFound, SealedFile, VaultError
 
@@ -40,11 +43,13 @@ _VERSION = re.compile(r"(.+)\.v([1-9][0-9]{0,5})")
 
 @dataclass(frozen=True)
 class Lacking:
-    """A recording with files that its rows do not tell of. `known`: whether there is an interview of it."""
+    """A recording with files that its rows do not tell of. `known`: whether there is an interview of it;
+    `to_seal`: whether it is to be sealed, or could not be."""
 
     recording_id: uuid.UUID
     files: Sequence[SealedFile]
     known: bool
+    to_seal: bool = False
 
 
 def version_of(file: str) -> tuple[str, int]:
@@ -54,12 +59,22 @@ def version_of(file: str) -> tuple[str, int]:
 
 
 def lacking(settings: Settings) -> Iterator[Lacking]:
-    """Every recording whose files are sealed and whose rows are not all there; reads names only."""
+    """Every recording whose files are sealed and whose rows are not all there; reads names only. One that is
+    to be sealed is among them once its uploads are gone: before, the seal does it."""
     vault = vault_of(settings)
     recordings = ((owner, files) for owner, files in vault.contents() if _is_sealed(files))
     for some in _batches(recordings):
         with transaction("worker", settings) as tx:
-            yield from list(_lacking(tx, dict(some)))
+            found = list(_lacking(tx, dict(some)))
+        yield from (each for each in found if not each.to_seal or _uploads_gone(settings, each))
+
+
+def _uploads_gone(settings: Settings, each: Lacking) -> bool:
+    try:
+        uploaded = transport_of(settings).journals(each.recording_id, Limits.bytes)
+    except StrangeFileError:
+        return False
+    return damage.uploads_gone(uploaded, each.files)
 
 
 def _is_sealed(files: Iterable[SealedFile]) -> bool:
@@ -93,7 +108,7 @@ def _lacking(tx: Connection, found: dict[uuid.UUID, list[SealedFile]]) -> Iterat
             yield Lacking(owner, files, known=False)
             continue
         state = states.get(owner)
-        if state not in (None, RecordingState.COLLECTING, RecordingState.SEALED):  # sealed anew, or erased
+        if state == RecordingState.ERASED:
             continue
         wanted = {documents.MANIFEST, documents.TIMELINE} | (
             set(documents.ANALYSED) if owner in analysed else set()
@@ -102,7 +117,8 @@ def _lacking(tx: Connection, found: dict[uuid.UUID, list[SealedFile]]) -> Iterat
         media = any(file.kind == "track" for file in files)
         gone = (wanted & there) - named.get(owner, set())
         if state != RecordingState.SEALED or gone or (media and not tracks.get(owner)):
-            yield Lacking(owner, files, known=True)
+            to_seal = state in (RecordingState.SEALING, RecordingState.FAILED)
+            yield Lacking(owner, files, known=True, to_seal=to_seal)
 
 
 def _names(tx: Connection, owner: Any, name: Any, ids: list[uuid.UUID]) -> dict[uuid.UUID, set[str]]:
@@ -190,9 +206,10 @@ def _put_rows(tx: Connection, each: Lacking, manifest: Manifest, headers: dict[s
         "tier": next(file.tier for file in each.files),
     }
     made["recordings"] = _add(tx, recording, [{"id": recording_id, **values}])
-    # An older database knows of the invitation at most: what is sealed was finished.
-    collecting = (recording.c.id == recording_id) & (recording.c.state == RecordingState.COLLECTING)
-    if tx.execute(update(recording).where(collecting).values(**values)).rowcount:
+    # What is sealed was finished, whatever an older database knows of it.
+    older = (RecordingState.COLLECTING, RecordingState.SEALING, RecordingState.FAILED)
+    unsealed = (recording.c.id == recording_id) & recording.c.state.in_(older)
+    if tx.execute(update(recording).where(unsealed).values(problem=None, failures=0, **values)).rowcount:
         made["recordings"] = 1
         tx.execute(
             update(attempt)

@@ -44,6 +44,7 @@ from appliance.stages.seal.media import (
 from appliance.stages.seal.rows import manifest_of, note_sealed
 from appliance.tables import attempt, position, recording
 from appliance.transport import Transport, transport_of
+from appliance.upkeep import damage
 from appliance.vaults import vault_of
 from storage.vault import VaultError
 
@@ -56,6 +57,17 @@ class ChangedError(FupanError):
     """A chunk reached the journal while it was read; the whole seal is done again."""
 
     code = "changed"
+
+
+class UploadsGoneError(FupanError):
+    """A database that is older than the vault has a sealed recording sealed again: of what is left at intake
+    nothing is written over it."""
+
+    code = "uploads_gone"
+    message = (
+        "This recording was sealed before, and its uploads are gone. What was sealed stays as it is: "
+        "“fupan vault check --repair” brings it back."
+    )
 
 
 @jobs.task("seal")
@@ -100,7 +112,11 @@ def _seal(work: jobs.Work, recording_id: uuid.UUID) -> None:
         return
     keyholder, transport, limits = Keyholder(settings), transport_of(settings), Limits.of(row.snapshot)
     keyholder.require_unlocked()
-    require_room(settings, journal_bytes(transport.journals(recording_id, limits.bytes)))
+    journals = transport.journals(recording_id, limits.bytes)
+    vault = vault_of(settings)
+    if damage.uploads_gone(journals, vault.list(recording_id)):
+        raise UploadsGoneError
+    require_room(settings, journal_bytes(journals))
     event_id = _begin(settings, recording_id)
     # The year of the invitation: a repeat after New Year must name the same department-and-year key.
     parent = keyholder.create_recording_key(
@@ -110,7 +126,6 @@ def _seal(work: jobs.Work, recording_id: uuid.UUID) -> None:
     journals = transport.journals(recording_id, limits.bytes)
     states = journal_states(journals)
     epochs = read_epochs(keyholder, journals, recording_id, event_id, states, limits.epochs)
-    vault = vault_of(settings)
     with Drafts(vault, keyholder, recording_id, event_id, PURPOSE, outputs(epochs)) as drafts:
         result = remux(work, journals, epochs, drafts, LONGEST / 2)
         if journal_states(transport.journals(recording_id, limits.bytes)) != states:

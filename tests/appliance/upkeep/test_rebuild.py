@@ -17,7 +17,8 @@ from appliance.database import transaction
 from appliance.domain import AttemptState, RecordingState
 from appliance.errors import DamagedError, KeyRefusedError, VaultLockedError
 from appliance.keyholder.client import Keyholder
-from appliance.stages import replay
+from appliance.stages import replay, seal
+from appliance.stages.seal import UploadsGoneError
 from appliance.tables import analysis, attempt, document, recording, track
 from appliance.upkeep import rebuild, repair
 from storage.vault import Vault
@@ -101,6 +102,28 @@ def test_an_older_database_still_has_it_as_collecting(site: Site, made: uuid.UUI
     assert rows(site, made) == before
     [known] = site.rows(attempt, id=made)
     assert (known.state, known.end_proven) == (AttemptState.FINISHED, True)
+    assert rebuilt(site) == []
+
+
+@pytest.mark.parametrize("state", [RecordingState.SEALING, RecordingState.FAILED])
+def test_an_older_database_has_it_in_the_middle_of_its_seal(
+    site: Site, made: uuid.UUID, state: RecordingState
+) -> None:
+    """While the uploads are there the seal brings it back; once they are gone it writes nothing over."""
+    before = rows(site, made)
+    drop(site, made, track, document)
+    with transaction("owner", site.settings) as tx:
+        tx.execute(update(recording).values(state=state, sealed_at=None, problem="ChangedError"))
+    assert rebuilt(site) == []
+    for journal in site.settings.intake_folder.glob("recordings/*/tracks/*"):
+        journal.unlink()
+    files = {path: path.read_bytes() for path in site.settings.vault_folder.rglob("*.fps")}
+    if state is RecordingState.SEALING:
+        with pytest.raises(UploadsGoneError):
+            seal.seal(site.work, str(made))
+    assert {path: path.read_bytes() for path in site.settings.vault_folder.rglob("*.fps")} == files
+    assert len(rebuilt(site)) == 1
+    assert rows(site, made) == before
     assert rebuilt(site) == []
 
 
