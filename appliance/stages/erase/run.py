@@ -77,15 +77,25 @@ def carry_out(settings: Settings, transport: Transport) -> int:
 
 
 def remove_again(settings: Settings, transport: Transport) -> int:
-    """Go through the whole ledger; returns how many of its entries had left something. Raises as above."""
+    """Go through the whole ledger; returns how many of its entries had left something.
+
+    Raises as above, and what removing one raised once the others are removed.
+    """
     keyholder = ErasingKeyholder(settings)
     keyholder.require_unlocked()
     entries = list(keyholder.erased())
     left = _left(settings, entries)
     again = [each for each in entries if left.intersection({*each.recordings, each.person, each.mark})]
+    failed: list[FupanError | VaultError | OSError] = []
     for each in again:
         logger.warning("what was erased as entry %s of the ledger is here again, and is removed", each.seq)
-        Removal(settings, transport, keyholder, each).run()
+        try:
+            Removal(settings, transport, keyholder, each).run()
+        except (FupanError, VaultError, OSError) as error:
+            logger.warning("what was erased as entry %s is not all removed: %s", each.seq, error)
+            failed.append(error)
+    if failed:
+        raise min(failed, key=lambda error: outages.reason(error) is not None)  # a failure before an outage
     return len(again)
 
 

@@ -278,3 +278,30 @@ def test_what_a_restore_brought_back_goes_again(site: Site, server: Server) -> N
     assert (site.row(recording, made).state, site.rows(candidate, id=person)[0].name) == ("erased", "—")
     assert support.marks_of(site) == {mark: "erased"}
     assert run.remove_again(site.settings, transport) == 0
+
+
+def test_what_cannot_be_removed_again_keeps_nothing_else_here(
+    site: Site, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    people = [support.recorded(site, name, resume_too=False) for name in ("ming", "hong")]
+    files = {path: path.read_bytes() for path in site.settings.vault_folder.rglob("*.fps")}
+    for each in people:
+        support.mark(site, each)
+    support.days_pass(server, 8)
+    assert support.carry_out(site) == 2
+    for path, data in files.items():
+        path.write_bytes(data)
+    first, remove = next(ErasingKeyholder(site.settings).erased()).recordings[0], Vault.remove
+
+    def fails(vault: Vault, owner: uuid.UUID) -> int:
+        if owner == first:
+            raise OSError("not this one")
+        return remove(vault, owner)
+
+    transport = transport_of(site.settings)
+    with monkeypatch.context() as patched:
+        patched.setattr(Vault, "remove", fails)
+        with pytest.raises(OSError, match="not this one"):
+            run.remove_again(site.settings, transport)
+    assert list(Vault(site.settings.vault_folder).recordings()) == [first]
+    assert run.remove_again(site.settings, transport) == 1
