@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from appliance.config import Settings
+from appliance.errors import ConfigurationError
 from appliance.keyholder.ceremony import Clock, clock
 
 TICK_SECONDS = 1.0
@@ -39,8 +40,13 @@ class Watch:
         now: Clock = clock,
         wall: Callable[[], dt.datetime] = local_time,
     ) -> None:
-        """`lock` is called with the reason."""
+        """`lock` is called with the reason. Raises ConfigurationError for a folder among `tamper_paths`: in
+        one nothing would ever be noticed."""
         self._wishes = settings.vault
+        for path in self._wishes.tamper_paths:
+            if _is_folder(Path(path)):
+                why = "that is a folder; allowed are absolute paths of files, so name the ones in it"
+                raise ConfigurationError(what=f"vault.tamper_paths = {path!r}: {why}")
         self._folders = (settings.keys_folder, settings.vault_folder)
         self._is_locked, self._lock, self._now, self._wall = is_locked, lock, now, wall
         self._since: float | None = None
@@ -123,6 +129,13 @@ def _content(path: Path) -> bytes | None:
             return start
     except OSError:
         return None
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
 
 
 def _device(folder: Path) -> int | None:

@@ -12,6 +12,7 @@ from sqlalchemy import select
 from appliance import jobs
 from appliance.config import Settings, VaultSettings
 from appliance.database import transaction
+from appliance.errors import ConfigurationError
 from appliance.keyholder import watch as watching
 from appliance.keyholder.client import Keyholder
 from appliance.keyholder.watch import Watch
@@ -97,6 +98,13 @@ def test_a_sensor_that_changes_or_goes_locks(settings: Settings, tmp_path: Path,
     machine.locked = False  # whoever unlocks has seen it
     assert len(machine.after()) == 1
     assert len(machine.after()) == 1
+
+
+def test_a_folder_could_never_lock_it_and_is_refused_at_the_start(settings: Settings, tmp_path: Path) -> None:
+    missing = str(tmp_path / "not there yet")
+    Machine(settings, tamper_paths=(missing,))
+    with pytest.raises(ConfigurationError, match=r"vault\.tamper_paths = .*folder.*allowed are"):
+        Machine(settings, tamper_paths=(missing, str(tmp_path)))
 
 
 def test_a_change_far_behind_the_start_of_a_file_locks(settings: Settings, tmp_path: Path) -> None:
