@@ -24,7 +24,8 @@ def test_a_wrong_answer_stops_each_start_before_it_does_anything(
         raise SelfTestFailed("SM3", "another answer")
 
     monkeypatch.setattr(selftest, "self_test", fail)
-    monkeypatch.setattr(process.memory, "harden", lambda: None)
+    for over in ("bind_now", "harden", "lock_all"):  # they are about a process of its own
+        monkeypatch.setattr(process.memory, over, lambda: None)
     before = sorted(settings.data.rglob("*"))
     with pytest.raises(ConfigurationError, match="cannot start: the self-test of SM3 failed"):
         start(settings)

@@ -61,7 +61,7 @@ def test_the_backlog_is_sealed_in_the_order_in_which_the_interviews_ended(
 
     begun = list(dict.fromkeys(_events(settings, Action.SEAL_RUN)))
     moved = max(abs(begun.index(recording_id) - place) for place, recording_id in enumerate(ended))
-    assert moved < AT_ONCE
+    assert moved <= AT_ONCE  # each has at most so many beside it, of which one may be slow to begin
     assert sorted(_events(settings, Action.SEAL_DONE)) == sorted(ended)  # each once
     assert {row.state for row in site.rows(recording)} == {RecordingState.SEALED}
     turns = (

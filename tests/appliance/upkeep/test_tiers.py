@@ -20,13 +20,13 @@ from appliance.domain import Tier
 from appliance.errors import (
     ConfigurationError,
     ConflictError,
-    DamagedError,
     NotFoundError,
     StorageDownError,
 )
 from appliance.keyholder.client import Keyholder
 from appliance.reading import health
 from appliance.stages import replay
+from appliance.stages.replay.damage import BeingRepairedError
 from appliance.tables import analysis, document, recording, replay_view
 from appliance.upkeep import tiers
 from appliance.vaults import vault_of
@@ -317,5 +317,5 @@ def test_a_file_that_is_on_no_tier_is_missing(site: Site, made: uuid.UUID) -> No
         if "camera.fps" in stored.name:
             vault.hot.remove(stored.name)
     view = replay.open_view(site.settings, site.recruiter, made)
-    with pytest.raises(DamagedError):
+    with pytest.raises(BeingRepairedError):
         replay.open_track(site.settings, view, "camera")
