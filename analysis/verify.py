@@ -17,7 +17,8 @@ PIECE = 1 << 20
 def verify(request: dict[str, Any], progress: Progress) -> dict[str, Any]:
     """Prove every segment of every file: {"files": [{name, fd, key}]} → {"files": {name: plaintext bytes}}.
 
-    Raises MediaError("not_whole") with the vault's word for what is wrong with the first that does not prove.
+    Raises MediaError("not_whole") with the vault's word for what is wrong with the first that does not prove,
+    and its name.
     """
     sizes = {}
     files = request["files"]
@@ -30,9 +31,8 @@ def verify(request: dict[str, Any], progress: Progress) -> dict[str, Any]:
         try:
             sizes[name] = _read_through(fd, key)
         except (VaultError, OSError) as error:
-            raise MediaError(
-                "not_whole", error.kind if isinstance(error, VaultError) else "unreadable"
-            ) from error
+            kind = error.kind if isinstance(error, VaultError) else "unreadable"
+            raise MediaError("not_whole", f"{kind} {name}") from error
     return {"files": sizes}
 
 

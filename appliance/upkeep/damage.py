@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby
 
-from sqlalchemy import or_, select, update
+from sqlalchemy import Connection, or_, select, update
 
 from appliance import jobs
 from appliance.audit import log
@@ -18,7 +18,9 @@ from appliance.database import transaction
 from appliance.documents import HEAD_SUFFIX
 from appliance.domain import RecordingState
 from appliance.errors import DatabaseDownError
+from appliance.keyholder import vault_file
 from appliance.tables import recording, track
+from appliance.upkeep import alarms
 from storage.vault import Finding, SealedFile
 
 DAMAGED = "damaged"
@@ -103,3 +105,15 @@ def mark(settings: Settings, findings: Iterable[Finding], actor: log.Actor) -> l
                 details={"files": {name: kind for _, kind, name in found}},
             )
     return marked
+
+
+def alarm(tx: Connection, settings: Settings, found: Sequence[Finding]) -> None:
+    """Once for the same findings, however many nights meet them."""
+    places = sorted(str(finding.path) for finding in found)
+    about = {
+        "count": len(found),
+        "kinds": sorted({finding.kind for finding in found}),
+        "places": places[: alarms.NAMED],
+    }
+    known_by = " ".join(sorted(f"{finding.kind} {finding.path}" for finding in found))
+    alarms.note_once(tx, vault_file.describe(settings).vault_id, "damage", known_by, about)

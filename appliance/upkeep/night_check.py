@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import logging
 
-from sqlalchemy import Connection, select
+from sqlalchemy import select
 from sqlalchemy.dialects import postgresql
 
 from appliance import jobs
@@ -17,11 +17,10 @@ from appliance.audit import log
 from appliance.child import ChildStoppedError
 from appliance.config import Settings
 from appliance.database import transaction
-from appliance.keyholder import vault_file
 from appliance.tables import checked_part
-from appliance.upkeep import alarms, damage
+from appliance.upkeep import damage
 from appliance.upkeep.check import Report, look_over
-from storage.vault import Finding, Part
+from storage.vault import Part
 
 logger = logging.getLogger(__name__)
 
@@ -62,19 +61,7 @@ def note(settings: Settings, part: Part, report: Report) -> None:
             .on_conflict_do_update(index_elements=["part"], set_=values)
         )
         if found:
-            _alarm(tx, settings, found)
-
-
-def _alarm(tx: Connection, settings: Settings, found: list[Finding]) -> None:
-    """Once for the same findings, however many nights meet them."""
-    places = sorted(str(finding.path) for finding in found)
-    about = {
-        "count": len(found),
-        "kinds": sorted({finding.kind for finding in found}),
-        "places": places[: alarms.NAMED],
-    }
-    known_by = " ".join(sorted(f"{finding.kind} {finding.path}" for finding in found))
-    alarms.note_once(tx, vault_file.describe(settings).vault_id, "damage", known_by, about)
+            damage.alarm(tx, settings, found)
 
 
 def _next_part(settings: Settings) -> int:

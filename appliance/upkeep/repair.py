@@ -163,6 +163,8 @@ def _repair(work: jobs.Work, recording_id: uuid.UUID, *, suspected: bool) -> Non
         *(f"track/{entry.file}" for entry in damaged),
         *(f"document/{n}" for n in _damaged_documents(run)),
     ]
+    if not found:
+        found = [f"track/{file}" for file in run.replaced()]
     if found and suspected:
         _alarm(run, found)
     if found and _sealed_again(work.settings, recording_id):

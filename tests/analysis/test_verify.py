@@ -55,7 +55,7 @@ def test_what_does_not_prove_is_named(files: list[dict[str, Any]], at: int | Non
         os.pwrite(fd, bytes([os.pread(fd, 1, place)[0] ^ 1]), place)
     with pytest.raises(MediaError) as caught:
         read_back(files)
-    assert (caught.value.kind, str(caught.value)) == ("not_whole", kind)
+    assert (caught.value.kind, str(caught.value)) == ("not_whole", f"{kind} {files[-1]['name']}")
 
 
 def test_another_files_key_proves_nothing(files: list[dict[str, Any]]) -> None:

@@ -1,8 +1,8 @@
 """The journals of a sealed recording go from intake, once its sealed files were read back from the disk.
 
 They are what a seal that turned out bad could be repeated from, so they stay for `journal_days` after it, and
-for ever where a sealed file does not prove whole: then a person is needed. The day key that opens them is
-destroyed no earlier.
+where a sealed file does not prove whole until it was sealed anew from them: it is an alarm, and the recording
+is marked and repaired, as of what a check finds. The day key that opens them is destroyed no earlier.
 """
 
 from __future__ import annotations
@@ -28,15 +28,24 @@ from appliance.errors import FupanError
 from appliance.keyholder.client import Keyholder
 from appliance.tables import recording, track
 from appliance.transport import Transport, transport_of
+from appliance.upkeep import damage
+from appliance.upkeep.damage import DAMAGED
 from appliance.vaults import vault_of
-from storage.vault import IntegrityError, NotFound, VaultError
+from storage.vault import Finding, IntegrityError, NotFound, Place, Vault, VaultError
 
 logger = logging.getLogger(__name__)
 
 PURPOSE = "check"
 LONGEST = timedelta(hours=1)
-DAMAGED = "damaged"
 NOT_WHOLE = "not_whole"  # the child's word; whatever else it says proves nothing about the files
+
+
+class _NotWholeError(Exception):
+    """A sealed file does not prove whole."""
+
+    def __init__(self, vault: Vault, place: Place, kind: str) -> None:
+        super().__init__(kind)
+        self.found = Finding(vault.path(place.owner, place.kind, place.name), kind, file=place)
 
 
 @jobs.task("clear_journals", retry=False)
@@ -90,13 +99,8 @@ def _clear_one(work: jobs.Work, recording_id: uuid.UUID) -> bool:
     event_id = _begin(work.settings, recording_id)
     try:
         _read_back(work, keyholder, recording_id, event_id)
-    except (IntegrityError, NotFound) as error:
-        _note_damage(work.settings, recording_id, error.kind)
-        return False
-    except ChildFailedError as error:
-        if error.kind != NOT_WHOLE:
-            raise
-        _note_damage(work.settings, recording_id, error.detail)
+    except _NotWholeError as error:
+        _note_damage(work.settings, recording_id, error.found)
         return False
     return _remove(work.settings, transport, recording_id)
 
@@ -111,7 +115,7 @@ def _begin(settings: Settings, recording_id: uuid.UUID) -> uuid.UUID:
 def _read_back(work: jobs.Work, keyholder: Keyholder, recording_id: uuid.UUID, event_id: uuid.UUID) -> None:
     """Have the child prove every segment of what the journals became, from the disk and not from memory.
 
-    Raises ChildFailedError, IntegrityError, NotFound.
+    Raises _NotWholeError, ChildFailedError.
     """
     vault = vault_of(work.settings)
     with transaction("worker", work.settings) as tx:
@@ -119,7 +123,12 @@ def _read_back(work: jobs.Work, keyholder: Keyholder, recording_id: uuid.UUID, e
         newest = documents.newest_versions(tx, recording_id)
     timeline = documents.file_name(documents.TIMELINE, newest.get(documents.TIMELINE, 1))
     sealed = [*(("track", file) for file in sorted(files)), ("document", timeline)]
-    headers = documents.headers_of(work.settings, recording_id, sealed)
+    headers: list[bytes] = []
+    for place in (Place(recording_id, kind, name) for kind, name in sealed):
+        try:
+            headers += documents.headers_of(work.settings, recording_id, [(place.kind, place.name)])
+        except (IntegrityError, NotFound) as error:
+            raise _NotWholeError(vault, place, error.kind) from error
     keys = keyholder.file_keys(recording_id, event_id, PURPOSE, headers)
     with contextlib.ExitStack() as stack:
         read: list[dict[str, Any]] = []
@@ -128,13 +137,20 @@ def _read_back(work: jobs.Work, keyholder: Keyholder, recording_id: uuid.UUID, e
             stack.callback(os.close, descriptor)
             os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
             read.append({"name": f"{kind}/{name}", "fd": descriptor, "key": to_text(key)})
-        child.run(
-            {"mode": "verify", "files": read},
-            [each["fd"] for each in read],
-            memory_bytes=work.settings.analysis_memory_bytes,
-            timeout=LONGEST.total_seconds(),
-            stopping=work.stopping,
-        )
+        try:
+            child.run(
+                {"mode": "verify", "files": read},
+                [each["fd"] for each in read],
+                memory_bytes=work.settings.analysis_memory_bytes,
+                timeout=LONGEST.total_seconds(),
+                stopping=work.stopping,
+            )
+        except ChildFailedError as error:
+            word, _, which = error.detail.partition(" ")
+            known = {f"{kind}/{name}": Place(recording_id, kind, name) for kind, name in sealed}
+            if error.kind != NOT_WHOLE or which not in known:
+                raise
+            raise _NotWholeError(vault, known[which], word) from error
 
 
 def _remove(settings: Settings, transport: Transport, recording_id: uuid.UUID) -> bool:
@@ -149,11 +165,11 @@ def _remove(settings: Settings, transport: Transport, recording_id: uuid.UUID) -
     return True
 
 
-def _note_damage(settings: Settings, recording_id: uuid.UUID, kind: str) -> None:
-    logger.error(
-        "recording %s: a sealed file does not prove whole (%s); its journals stay", recording_id, kind
-    )
+def _note_damage(settings: Settings, recording_id: uuid.UUID, found: Finding) -> None:
+    """The alarm comes first: one that is marked is not read back again."""
+    logger.error("%s does not prove whole (%s); the journals of it stay", found.path, found.kind)
+    actor = log.Actor.unit("worker")
     with transaction("worker", settings) as tx:
-        tx.execute(update(recording).where(recording.c.id == recording_id).values(problem=DAMAGED))
-        actor = log.Actor.unit("worker")
-        log.append(tx, log.Action.SEAL_CHECK, actor, "recording", recording_id, "failed", kind)
+        log.append(tx, log.Action.SEAL_CHECK, actor, "recording", recording_id, "failed", found.kind)
+        damage.alarm(tx, settings, [found])
+    damage.mark(settings, [found], actor)

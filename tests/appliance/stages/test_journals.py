@@ -21,7 +21,7 @@ from appliance.jobs import Work
 from appliance.keyholder.client import Keyholder
 from appliance.stages import replay
 from appliance.stages.seal import journals
-from appliance.tables import recording
+from appliance.tables import recording, vault_alarm
 from appliance.transport import transport_of
 from storage.vault import Vault
 from tests.support import factory
@@ -93,6 +93,14 @@ def test_what_does_not_prove_whole_keeps_its_journals_and_says_so_once(
     assert at_intake(site, made) == {"camera"}
     checks = [each for each in site.actions("recording", made) if each == Action.SEAL_CHECK]
     assert len(checks) == 2  # that it began, and that it failed
+    path = Vault(site.settings.vault_folder).path(made, "track", "camera")
+    [alarm] = site.rows(vault_alarm)
+    about = {"count": 1, "kinds": [kind], "places": [str(path)]}
+    assert (alarm.kind, alarm.about) == ("damage", about)
+    assert site.waiting_jobs("repair") == [{"recording": str(made)}]
+    site.run_jobs()  # from the journals, which is why they stayed
+    assert site.row(recording, made).problem is None
+    assert journals.clear(now(site)) == 1
 
 
 def test_a_child_that_cannot_do_it_now_proves_nothing(
