@@ -42,6 +42,7 @@ logger = logging.getLogger(__name__)
 
 TIMELINE = "timeline"
 MANIFEST = "manifest"
+NOTE = "note"
 HEAD_SUFFIX = head_name("")
 ANALYSED = ("transcript", "signals", "peaks", "report")
 # As long as sealing ten megabytes and asking for the key may take on a busy machine.

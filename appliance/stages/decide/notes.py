@@ -27,7 +27,7 @@ from appliance.tables import account, document, note
 
 MAX_TEXT = 10_000
 MAX_NOTES = 200  # about one recording
-KIND = "note"
+KIND = documents.NOTE
 
 
 class NotSealedYetError(ConflictError):

@@ -66,12 +66,14 @@ def note_sealed(
 
 
 def put_rows(tx: Connection, sealed: Manifest, written: dict[str, Written]) -> None:
-    """The rows that a manifest and the documents lead to, in place of any that are there."""
+    """The rows that a manifest and the documents lead to, in place of any that are there; what people wrote
+    about it since an earlier seal stays."""
     recording_id = sealed.recording
     tx.execute(delete(track).where(track.c.recording_id == recording_id))
     if sealed.tracks:
         tx.execute(insert(track), [entry.row(recording_id) for entry in sealed.tracks])
-    tx.execute(delete(document).where(document.c.recording_id == recording_id))
+    made = (document.c.recording_id == recording_id) & (document.c.kind != documents.NOTE)
+    tx.execute(delete(document).where(made))
     tx.execute(
         insert(document),
         [

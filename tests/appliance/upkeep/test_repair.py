@@ -17,6 +17,7 @@ from appliance.errors import DamagedError
 from appliance.keyholder.client import Keyholder
 from appliance.manifest import Manifest
 from appliance.stages import replay
+from appliance.stages.decide import notes
 from appliance.stages.replay.damage import BeingRepairedError
 from appliance.tables import checked_part, document, recording, track, vault_alarm
 from appliance.upkeep import damage, night_check, repair
@@ -244,6 +245,7 @@ def test_while_the_uploads_are_there_it_is_sealed_once_more_and_loses_nothing(
     site: Site, fresh: uuid.UUID, also: str
 ) -> None:
     whole = site.opened(fresh, "track", "camera")
+    notes.write(site.settings, site.recruiter, fresh, "thoughtful")
     view = replay.open_view(site.settings, site.recruiter, fresh)
     with replay.open_track(site.settings, view, "camera") as file:
         assert file.read(0, file.size) == whole
@@ -258,4 +260,5 @@ def test_while_the_uploads_are_there_it_is_sealed_once_more_and_loses_nothing(
     assert [each.file for each in site.rows(track, recording_id=fresh)] == ["camera"]
     with replay.open_track(site.settings, view, "camera") as file:  # by the same view
         assert samples(file.read(0, file.size)) == samples(whole)
+    assert [each.text for each in notes.opened(site.settings, site.recruiter, fresh)] == ["thoughtful"]
     assert look_over(site.settings, True, None, WORKER).findings == []
