@@ -1,13 +1,11 @@
-"""Day keys at the end of their use: destroyed for a recorded order, never by the word of a doubtful database,
-never half, and noticed when a restore brings one back."""
+"""Day keys at the end of their use: destroyed for a recorded order, never half, and noticed when a restore
+brings one back."""
 
 from __future__ import annotations
 
-import datetime as dt
 import json
 import uuid
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any
 from unittest import mock
 from unittest.mock import Mock
@@ -16,88 +14,23 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from sqlalchemy import text, update
 
-from appliance.audit import log
-from appliance.audit.log import Action, Actor
+from appliance.audit.log import Action
 from appliance.config import Settings
 from appliance.database import transaction
-from appliance.errors import DatabaseDoubtfulError, KeyholderDownError, KeyRefusedError, VaultLockedError
+from appliance.errors import KeyholderDownError, KeyRefusedError, VaultLockedError
 from appliance.keyholder import day_keys
-from appliance.keyholder.client import EpochProblem, Keyholder
-from appliance.keyholder.clock import Clock
-from appliance.keyholder.server import Server
-from appliance.tables import attempt, recording, vault_alarm
-from appliance.transport import transport_of
-from appliance.upkeep import day_keys as upkeep
+from appliance.keyholder.client import EpochProblem
+from appliance.tables import attempt
 from storage.vault import Clock as BrowserClock
 from storage.vault import KeyStore, build_opening, new_browser_key
 from tests.support import factory
-from tests.support.keyholder import journal_lines, running_keyholder, unlock
-from tests.support.site import Site
-
-NOW = dt.datetime.now(dt.UTC)
-MIDNIGHT = NOW.replace(hour=0, minute=0, second=0, microsecond=0)
-PAST = 10  # so many past days have keys
-DAY = dt.timedelta(days=1)
-
-
-def day(offset: int) -> str:
-    return (NOW.date() + offset * DAY).isoformat()
-
-
-# What is out of use: neither today's, nor yesterday's for a clock that is late, nor what is to come.
-IDLE = [day(offset) for offset in range(-PAST, -1)]
-
-
-@dataclass
-class Vault:
-    settings: Settings
-    server: Server
-    keyholder: Keyholder
-    department: uuid.UUID
-
-    @property
-    def custody(self) -> Any:
-        return self.server.service.desk.custody
-
-    @property
-    def kept(self) -> list[str]:
-        return KeyStore(self.settings.keys_folder).list("day")
-
-    def interview(self, begins: float, ends: float, state: str, kept: str, **more: Any) -> uuid.UUID:
-        """Invited and closed so many days from the last midnight, the upload grace included."""
-        times = {"created_at": MIDNIGHT + begins * DAY, "deadline": MIDNIGHT + (ends - 3) * DAY}
-        made = factory.make_attempt(self.settings, self.department, state=kept, **times)
-        with transaction("worker", self.settings) as tx:
-            tx.execute(update(attempt).where(attempt.c.id == made).values(state=state))
-            if more:
-                tx.execute(update(recording).where(recording.c.id == made).values(**more))
-        if kept == "sealed":
-            self.custody.tree.create_recording_key(made, self.department, 2026)
-        return made
-
-    def order(self, *days: str, role: Any = "worker", **changes: Any) -> uuid.UUID:
-        about = changes.get("vault", self.keyholder.status().vault_id)
-        action = changes.get("action", Action.KEYS_DESTROY)
-        outcome = changes.get("outcome", "ok")
-        details = changes.get("details", {"days": list(days)})
-        with transaction(role, self.settings) as tx:
-            return log.append(tx, action, Actor.unit("worker"), "vault", about, outcome, details=details).id
-
-    def destroy(self) -> list[str]:
-        return upkeep.destroy(self.settings, transport_of(self.settings))
-
-    def alarms(self) -> list[str]:
-        return [alarm.kind for alarm in self.keyholder.alarms()]
+from tests.support.idle_days import DAY, IDLE, NOW, PAST, Vault, day, with_idle_days
+from tests.support.keyholder import journal_lines, unlock
 
 
 @pytest.fixture
 def vault(settings: Settings) -> Iterator[Vault]:
-    """A vault with keys of past days, and one interview that is long over and cleared."""
-    with running_keyholder(settings) as server:
-        made = Vault(settings, server, Keyholder(settings), factory.make_department(settings))
-        with mock.patch.object(day_keys, "DAYS_AHEAD", PAST):
-            made.custody.days.publish(NOW.date() - PAST * DAY)
-        made.interview(-30, -20, "finished", "sealed", journals_removed_at=NOW)
+    with with_idle_days(settings) as made:
         yield made
 
 
@@ -228,122 +161,6 @@ def test_locked_nothing_is_destroyed(vault: Vault) -> None:
         with pytest.raises(VaultLockedError):
             ask()
     assert set(IDLE) <= set(vault.kept)
-
-
-# --- a database that is not to be believed ------------------------------------------------------------------
-
-
-def _signed_for(vault: Vault) -> uuid.UUID:
-    made = uuid.uuid4()
-    statement = {"type": "packet", "version": 1, "vault": str(vault.custody.vault_id), "recording": str(made)}
-    vault.keyholder.sign(
-        "packet", {**statement, "day_key": vault.keyholder.publics().current_day_key.to_json()}
-    )
-    return made
-
-
-def _empty(vault: Vault) -> None:
-    with transaction("owner", vault.settings) as tx:
-        tx.execute(text("TRUNCATE attempt CASCADE"))
-
-
-def _older_by_an_event(vault: Vault) -> None:
-    made = vault.interview(-1, 5, "finished", "sealing")
-    event = factory.worker_event(vault.settings, made, "seal")
-    vault.keyholder.create_recording_key(made, vault.department, 2026, event.id)
-    _forget_event(vault, event.seq)
-
-
-def _forget_event(vault: Vault, seq: int) -> None:
-    """As after a restore to the moment before it."""
-    with transaction("owner", vault.settings) as tx:
-        tx.execute(text("ALTER TABLE audit_event DISABLE TRIGGER audit_event_append_only"))
-        tx.execute(text("DELETE FROM audit_event WHERE seq >= :seq"), {"seq": seq})
-        tx.execute(text("ALTER TABLE audit_event ENABLE TRIGGER audit_event_append_only"))
-
-
-def _events_of_another(vault: Vault) -> None:
-    vault.order(vault=uuid.uuid4())
-
-
-def _another_event_in_its_place(vault: Vault) -> None:
-    made = vault.interview(-1, 5, "finished", "sealing")
-    event = factory.worker_event(vault.settings, made, "seal")
-    vault.keyholder.create_recording_key(made, vault.department, 2026, event.id)
-    with transaction("owner", vault.settings) as tx:
-        tx.execute(text("ALTER TABLE audit_event DISABLE TRIGGER audit_event_append_only"))
-        tx.execute(text("UPDATE audit_event SET hash = sha256(hash) WHERE seq = :seq"), {"seq": event.seq})
-
-
-def _rows_gone_keys_here(vault: Vault) -> None:
-    vault.custody.tree.create_recording_key(uuid.uuid4(), vault.department, 2026)
-
-
-def _sealed_without_a_key(vault: Vault) -> None:
-    vault.interview(-9, -3, "finished", "sealing")
-    with transaction("worker", vault.settings) as tx:
-        tx.execute(update(recording).values(state="sealed", journals_removed_at=NOW))
-
-
-def _clock_set(vault: Vault) -> None:
-    wall = iter([0.0, 1e9])
-    object.__setattr__(vault.server.service.desk, "clock", Clock(lambda: next(wall, 1e9), lambda: 0.0))
-
-
-DOUBTFUL: dict[str, Callable[[Vault], object]] = {
-    "empty": _empty,
-    "older: an event is missing": _older_by_an_event,
-    "older: an interview is missing": _signed_for,
-    "of another vault": _events_of_another,
-    "an event was changed": _another_event_in_its_place,
-    "recordings are missing whose keys are here": _rows_gone_keys_here,
-    "sealed without a key": _sealed_without_a_key,
-    "the clock leapt": _clock_set,
-}
-
-
-@pytest.mark.parametrize("case", DOUBTFUL)
-def test_a_doubtful_database_destroys_nothing_and_raises_an_alarm(vault: Vault, case: str) -> None:
-    assert vault.keyholder.idle_day_keys() == IDLE  # the negative control
-    DOUBTFUL[case](vault)
-    with pytest.raises(DatabaseDoubtfulError):
-        vault.destroy()
-    event = vault.order(*IDLE)
-    with pytest.raises(DatabaseDoubtfulError):
-        vault.keyholder.destroy_day_keys(event)
-    assert set(IDLE) <= set(vault.kept)
-    assert vault.alarms() == ["day_keys_kept"] * 2
-
-
-def test_a_vault_whose_making_was_given_up_is_no_other_vault(vault: Vault) -> None:
-    with transaction("staff", vault.settings) as tx:
-        for action in (Action.VAULT_INIT, Action.VAULT_SHARE, Action.VAULT_ACTIVATE):
-            log.append(tx, action, Actor("unit", "cli"), "vault", uuid.uuid4())
-    assert vault.keyholder.idle_day_keys() == IDLE
-
-
-def test_an_interview_at_intake_that_the_database_does_not_know_destroys_nothing(vault: Vault) -> None:
-    """After a restore of everything inside to a day before, the keyholder's journal included."""
-    site = Site(vault.settings, vault.keyholder)
-    [made] = site.invite()
-    site.run_jobs()
-    site.begun(made)
-    with transaction("owner", vault.settings) as tx:
-        tx.execute(text("TRUNCATE attempt CASCADE"))
-    for _ in range(2):
-        with pytest.raises(DatabaseDoubtfulError, match="1 interviews that intake holds"):
-            vault.destroy()
-    assert set(IDLE) <= set(vault.kept)
-    [alarm] = site.staff_rows(vault_alarm)
-    assert (alarm.kind, alarm.about) == ("intake_knows_more", {"count": 1, "recordings": [str(made)]})
-    assert site.actions("vault", vault.custody.vault_id) == [Action.VAULT_ALARM]
-
-
-def test_what_intake_has_made_up_stops_nothing(vault: Vault) -> None:
-    log_of_none = vault.settings.intake_folder / "recordings" / str(uuid.uuid4()) / "records.log"
-    log_of_none.parent.mkdir(parents=True)
-    log_of_none.write_bytes(b"")
-    assert vault.destroy() == IDLE
 
 
 # --- half done, and brought back ----------------------------------------------------------------------------
