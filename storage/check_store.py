@@ -6,6 +6,7 @@ the medium itself, so that neither a bit that turned over in memory nor a disk t
 
 from __future__ import annotations
 
+import abc
 import contextlib
 import functools
 import hashlib
@@ -104,7 +105,7 @@ class Proofs:
     digest: Callable[[Place], bytes | None] | None = None
 
 
-class Round:
+class Round(abc.ABC):
     """One round through one store; `findings` may be asked for once."""
 
     def __init__(self, objects: Objects, depth: Depth, seen: Seen) -> None:
@@ -112,17 +113,17 @@ class Round:
         self._newest: list[tuple[float, str]] = []
         self._floor = 0.0  # from when on a file may be one of the newest
 
+    @abc.abstractmethod
     def owner(self, name: str) -> object | None:
         """Whose an object of this name is; None for a name that does not belong here."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def is_usual(self, name: str, size: int) -> bool:
         """Whether an object may be called so and be so long. False only has it looked at."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def look(self, name: str, *, full: bool) -> list[Finding]:
         """What is wrong with one object, read from the medium. Raises VaultError, OSError."""
-        raise NotImplementedError
 
     def findings(self) -> Iterator[Finding]:
         """What is wrong, as it is found. Raises StoreDown."""
