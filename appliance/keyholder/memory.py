@@ -37,7 +37,7 @@ def bind_now() -> None:
     """
     if "LD_BIND_NOW" not in os.environ:
         os.environ["LD_BIND_NOW"] = "1"
-        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 (the same program)
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
 
 
 def lock_all() -> None:
