@@ -10,7 +10,7 @@ import errno
 
 import sqlalchemy.exc
 
-from appliance.child import ChildFailedError
+from appliance.child import ChildFailedError, ChildStoppedError
 from appliance.errors import (
     AuditUnavailableError,
     DatabaseDownError,
@@ -55,3 +55,15 @@ def reason(error: BaseException) -> str | None:
     if isinstance(error, StoreDown) or (isinstance(error, OSError) and error.errno == errno.EROFS):
         return StorageDownError.code
     return None
+
+
+def awaited(error: Exception) -> str | None:
+    """What a job that met this error waits for, None when its work failed.
+
+    Raises the error itself where the worker has to have it: a stop, and a database without which nothing can
+    be ordered.
+    """
+    outage = reason(error)
+    if isinstance(error, ChildStoppedError) or outage in DATABASE:
+        raise error
+    return outage

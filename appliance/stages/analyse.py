@@ -51,13 +51,8 @@ def analyse(work: jobs.Work, recording: str) -> None:
     recording_id = uuid.UUID(recording)
     try:
         _analyse(work, recording_id)
-    except ChildStoppedError:
-        raise
     except Exception as error:
-        outage = outages.reason(error)
-        if outage in outages.DATABASE:
-            raise
-        if outage is not None:
+        if outage := outages.awaited(error):
             _wait(work, recording_id, outage)
             return
         passing = not isinstance(error, ChildFailedError) or error.kind in PASSING

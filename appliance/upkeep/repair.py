@@ -28,7 +28,7 @@ from sqlalchemy import func, insert, select, update
 
 from appliance import child, documents, jobs, outages
 from appliance.audit import log
-from appliance.child import ChildFailedError, ChildStoppedError
+from appliance.child import ChildFailedError
 from appliance.config import Settings
 from appliance.database import transaction
 from appliance.domain import Limits, RecordingState
@@ -58,13 +58,8 @@ def repair(work: jobs.Work, recording: str, suspected: bool = False) -> None:
     recording_id = uuid.UUID(recording)
     try:
         _repair(work, recording_id, suspected=suspected)
-    except ChildStoppedError:
-        raise
-    except Exception as error:
-        outage = outages.reason(error)
-        if outage in outages.DATABASE:
-            raise
-        if outage is not None:
+    except (FupanError, VaultError, OSError) as error:
+        if outages.awaited(error):
             _wait(work, recording_id, suspected=suspected)
             return
         _note(work.settings, recording_id, "failed", _word(error), {})

@@ -23,7 +23,7 @@ from sqlalchemy import Connection, Row, func, select, update
 
 from appliance import documents, jobs, outages, packet
 from appliance.audit import log
-from appliance.child import ChildFailedError, ChildStoppedError
+from appliance.child import ChildFailedError
 from appliance.config import Settings
 from appliance.database import transaction
 from appliance.domain import Limits, RecordingState, User
@@ -76,16 +76,12 @@ def seal(work: jobs.Work, recording: str) -> None:
     recording_id = uuid.UUID(recording)
     try:
         _seal(work, recording_id)
-    except ChildStoppedError:
-        raise
     except Exception as error:
-        outage = outages.reason(error)
-        if outage is None:
-            _note_failure(work.settings, recording_id, error, final=work.last)
-            raise
-        if outage in outages.DATABASE:
-            raise
-        _wait(work, recording_id, outage)
+        if outage := outages.awaited(error):
+            _wait(work, recording_id, outage)
+            return
+        _note_failure(work.settings, recording_id, error, final=work.last)
+        raise
 
 
 def order_again(tx: Connection, user: User, recording_id: uuid.UUID) -> None:
