@@ -14,6 +14,7 @@ from babel.messages.pofile import read_po
 from appliance import database
 from appliance.config import Settings
 from appliance.keyholder.client import Keyholder
+from appliance.keyholder.server import Server
 from tests.support import postgres
 from tests.support.keyholder import running_keyholder
 from webui import i18n
@@ -67,7 +68,14 @@ def seaweed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 
 
 @pytest.fixture
-def keyholder(settings: Settings) -> Iterator[Keyholder]:
-    """A client of a real keyholder that serves this site, its vault new and unlocked."""
-    with running_keyholder(settings):
-        yield Keyholder(settings)
+def server(settings: Settings) -> Iterator[Server]:
+    """A real keyholder that serves this site, its vault new and unlocked."""
+    with running_keyholder(settings) as running:
+        yield running
+
+
+@pytest.fixture
+def keyholder(settings: Settings, server: Server) -> Keyholder:
+    """Its client."""
+    del server  # only has to run
+    return Keyholder(settings)

@@ -7,7 +7,6 @@ import datetime as dt
 import json
 import shutil
 import uuid
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -54,12 +53,6 @@ def folder_of(settings: Settings) -> Path:
 @pytest.fixture
 def settings(settings: Settings) -> Settings:
     return with_key_backups(settings)
-
-
-@pytest.fixture
-def server(settings: Settings) -> Iterator[Server]:
-    with running_keyholder(settings) as running:
-        yield running
 
 
 def test_where_they_go() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -22,14 +21,7 @@ from appliance.stages import erase
 from appliance.tables import vault_alarm
 from tests.support import erasure as support
 from tests.support import factory
-from tests.support.keyholder import running_keyholder
 from tests.support.site import Site
-
-
-@pytest.fixture
-def server(settings: Settings) -> Iterator[Server]:
-    with running_keyholder(settings) as running:
-        yield running
 
 
 @pytest.fixture

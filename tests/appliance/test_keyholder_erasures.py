@@ -31,12 +31,6 @@ def custody_of(server: Server) -> Custody:
     return server.service.custody
 
 
-@pytest.fixture
-def server(settings: Settings) -> Iterator[Server]:
-    with running_keyholder(settings) as running:
-        yield running
-
-
 def made_key(settings: Settings, server: Server) -> uuid.UUID:
     recording, department = uuid.uuid4(), uuid.uuid4()
     custody_of(server).tree.create_recording_key(recording, department, YEAR)

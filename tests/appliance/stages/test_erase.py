@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import threading
 import uuid
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -13,7 +12,6 @@ from sqlalchemy import text
 
 from appliance import jobs
 from appliance.audit import log
-from appliance.config import Settings
 from appliance.database import transaction
 from appliance.domain import Role
 from appliance.erasing import ErasedError
@@ -23,7 +21,6 @@ from appliance.errors import (
     NotFoundError,
     VaultLockedError,
 )
-from appliance.keyholder.client import Keyholder
 from appliance.keyholder.erase_client import ErasingKeyholder
 from appliance.keyholder.server import Server
 from appliance.stages import erase, invite, replay
@@ -44,19 +41,7 @@ from appliance.transport import transport_of
 from storage.vault import Vault
 from tests.support import erasure as support
 from tests.support import factory, papers
-from tests.support.keyholder import running_keyholder
 from tests.support.site import Site
-
-
-@pytest.fixture
-def server(settings: Settings) -> Iterator[Server]:
-    with running_keyholder(settings) as running:
-        yield running
-
-
-@pytest.fixture
-def site(settings: Settings, server: Server) -> Site:
-    return Site(settings, Keyholder(settings))
 
 
 def test_a_mark_waits_its_days_and_then_everything_goes(site: Site, server: Server) -> None:

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import threading
 import uuid
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from appliance import documents
-from appliance.config import Settings
 from appliance.database import transaction
 from appliance.documents import require_ready
 from appliance.domain import Owner, OwnerKind
@@ -25,19 +23,7 @@ from appliance.tables import document, note, person_document
 from storage.vault import Vault
 from tests.support import erasure as support
 from tests.support import papers
-from tests.support.keyholder import running_keyholder
 from tests.support.site import Site
-
-
-@pytest.fixture
-def server(settings: Settings) -> Iterator[Server]:
-    with running_keyholder(settings) as running:
-        yield running
-
-
-@pytest.fixture
-def site(settings: Settings, server: Server) -> Site:
-    return Site(settings, Keyholder(settings))
 
 
 class TestKeptMeanwhile:

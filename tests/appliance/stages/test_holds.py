@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import threading
 import uuid
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -13,7 +12,6 @@ from click.testing import CliRunner
 from sqlalchemy import delete, select, text
 
 from appliance import cli
-from appliance.config import Settings
 from appliance.database import transaction
 from appliance.domain import Role
 from appliance.errors import (
@@ -21,7 +19,6 @@ from appliance.errors import (
     FupanError,
     InvalidInputError,
 )
-from appliance.keyholder.client import Keyholder
 from appliance.keyholder.erase_client import ErasingKeyholder
 from appliance.keyholder.server import Server
 from appliance.stages.decide import notes
@@ -34,19 +31,7 @@ from appliance.tables import (
 )
 from tests.support import erasure as support
 from tests.support import factory, papers
-from tests.support.keyholder import running_keyholder
 from tests.support.site import Site
-
-
-@pytest.fixture
-def server(settings: Settings) -> Iterator[Server]:
-    with running_keyholder(settings) as running:
-        yield running
-
-
-@pytest.fixture
-def site(settings: Settings, server: Server) -> Site:
-    return Site(settings, Keyholder(settings))
 
 
 def fupan(*arguments: str) -> tuple[int, str]:

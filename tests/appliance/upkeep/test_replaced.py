@@ -14,6 +14,7 @@ from appliance.database import transaction
 from appliance.domain import Owner, OwnerKind
 from appliance.errors import DamagedError
 from appliance.keyholder.client import Keyholder
+from appliance.keyholder.tree import KeyTree
 from appliance.stages import replay
 from appliance.stages.decide import notes
 from appliance.stages.talent import resume
@@ -33,7 +34,7 @@ WORKER = Actor.unit("worker")
 class Replacing:
     """A sealed recording with a note and a résumé, and whoever can put earlier copies of their files back."""
 
-    def __init__(self, settings: Settings, tree: object) -> None:
+    def __init__(self, settings: Settings, tree: KeyTree) -> None:
         self.site, self.vault, self._tree = (
             Site(settings, Keyholder(settings)),
             Vault(settings.vault_folder),
@@ -48,7 +49,7 @@ class Replacing:
         self.note = f"note-{self.site.rows(note)[0].id}"
 
     def put_back(self, owner: Owner, name: str, data: bytes = b"{}") -> None:
-        header, key = self._tree.new_file_key(owner.id, "document", name, owner.kind)  # type: ignore[attr-defined]
+        header, key = self._tree.new_file_key(owner.id, "document", name, owner.kind)
         self.vault.write_document(owner.id, name, header, key, data)
 
     def found(self) -> list[tuple[str, str]]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Iterator
 
 import pytest
 from sqlalchemy import select
@@ -17,14 +16,7 @@ from appliance.keyholder.server import Server
 from appliance.tables import erasure, legal_hold
 from tests.support import erasure as support
 from tests.support.desk import SAME_ORIGIN, Desk, post
-from tests.support.keyholder import running_keyholder
 from tests.webui.test_language import english_left
-
-
-@pytest.fixture
-def server(settings: Settings) -> Iterator[Server]:
-    with running_keyholder(settings) as running:
-        yield running
 
 
 @pytest.fixture
