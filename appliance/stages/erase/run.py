@@ -61,7 +61,8 @@ def erase_again(work: jobs.Work) -> None:
 def carry_out(settings: Settings, transport: Transport) -> int:
     """One round of TURN marks at most; returns how many were carried out to their end.
 
-    Raises VaultLockedError, KeyholderDownError, DatabaseDoubtfulError, LedgerRefusedError.
+    Raises VaultLockedError, KeyholderDownError, DatabaseDoubtfulError, LedgerRefusedError, and what removing
+    one of them raised once the others are removed.
     """
     keyholder = ErasingKeyholder(settings)
     if not _open_marks(settings):
@@ -73,30 +74,37 @@ def carry_out(settings: Settings, transport: Transport) -> int:
         _tell_that_it_waits(settings, keyholder, due.waiting)
     for mark, order in islice(due.orders.items(), TURN):
         _destroy(settings, keyholder, mark, order)
-    return sum(_end(settings, transport, keyholder, mark) for mark in _begun(settings))
+    begun = (keyholder.erasure(mark) for mark in _begun(settings))
+    return _remove_each(settings, transport, keyholder, [entry for entry in begun if entry is not None])
 
 
 def remove_again(settings: Settings, transport: Transport) -> int:
-    """Go through the whole ledger; returns how many of its entries had left something.
-
-    Raises as above, and what removing one raised once the others are removed.
-    """
+    """Go through the whole ledger; returns how many of its entries had left something. Raises as above."""
     keyholder = ErasingKeyholder(settings)
     keyholder.require_unlocked()
     entries = list(keyholder.erased())
     left = _left(settings, entries)
     again = [each for each in entries if left.intersection({*each.recordings, each.person, each.mark})]
-    failed: list[FupanError | VaultError | OSError] = []
     for each in again:
         logger.warning("what was erased as entry %s of the ledger is here again, and is removed", each.seq)
+    return _remove_each(settings, transport, keyholder, again)
+
+
+def _remove_each(
+    settings: Settings, transport: Transport, keyholder: ErasingKeyholder, entries: list[Erased]
+) -> int:
+    """Remove what lay under destroyed keys; what fails of one entry keeps no other from going, and has its
+    next turn. Returns how many there were; raises, of what failed, a failure before an outage."""
+    failed: list[FupanError | VaultError | OSError] = []
+    for each in entries:
         try:
             Removal(settings, transport, keyholder, each).run()
         except (FupanError, VaultError, OSError) as error:
             logger.warning("what was erased as entry %s is not all removed: %s", each.seq, error)
             failed.append(error)
     if failed:
-        raise min(failed, key=lambda error: outages.reason(error) is not None)  # a failure before an outage
-    return len(again)
+        raise min(failed, key=lambda error: outages.reason(error) is not None)
+    return len(entries)
 
 
 def _open_marks(settings: Settings) -> bool:
@@ -146,19 +154,6 @@ def _give_back(settings: Settings, mark: uuid.UUID, code: str, *, refused: bool)
             )
         actor = log.Actor.unit("worker")
         log.append(tx, log.Action.ERASE_RUN, actor, "erasure", mark, "failed", code)
-
-
-def _end(settings: Settings, transport: Transport, keyholder: ErasingKeyholder, mark: uuid.UUID) -> bool:
-    """Remove what lay under destroyed keys. What a store that is away has is removed at a later turn."""
-    entry = keyholder.erasure(mark)
-    if entry is None:
-        return False
-    try:
-        Removal(settings, transport, keyholder, entry).run()
-    except (VaultError, OSError) as error:
-        logger.warning("what was erased as entry %s is not all removed yet: %s", entry.seq, error)
-        return False
-    return True
 
 
 def _left(settings: Settings, entries: list[Erased]) -> set[uuid.UUID]:

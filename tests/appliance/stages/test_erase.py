@@ -23,6 +23,7 @@ from appliance.errors import (
 )
 from appliance.keyholder.erase_client import ErasingKeyholder
 from appliance.keyholder.server import Server
+from appliance.packet import PacketError
 from appliance.stages import erase, invite, replay
 from appliance.stages.erase import holds, removal, run
 from appliance.stages.talent import resume
@@ -263,6 +264,29 @@ def test_what_a_restore_brought_back_goes_again(site: Site, server: Server) -> N
     assert (site.row(recording, made).state, site.rows(candidate, id=person)[0].name) == ("erased", "—")
     assert support.marks_of(site) == {mark: "erased"}
     assert run.remove_again(site.settings, transport) == 0
+
+
+def test_what_intake_refuses_of_one_keeps_no_other_mark_from_its_end(
+    site: Site, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = (support.recorded(site, name, resume_too=False) for name in ("ming", "hong"))
+    marks = [support.mark(site, each) for each in (first, second)]
+    support.days_pass(server, 8)
+    transport = transport_of(site.settings)
+    put = transport.put_tombstone
+
+    def refused(tombstone: bytes) -> None:
+        if str(first).encode() in tombstone:
+            raise PacketError("signature")
+        put(tombstone)
+
+    monkeypatch.setattr(transport, "put_tombstone", refused)
+    with pytest.raises(PacketError):
+        run.carry_out(site.settings, transport)
+    assert [support.marks_of(site)[mark] for mark in marks] == ["erasing", "erased"]
+    monkeypatch.undo()
+    assert run.carry_out(site.settings, transport) == 1
+    assert set(support.marks_of(site).values()) == {"erased"}
 
 
 def test_what_cannot_be_removed_again_keeps_nothing_else_here(
