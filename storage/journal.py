@@ -65,6 +65,7 @@ class EpochState:
 class _Epoch:
     chunks: dict[int, tuple[Record, int]] = field(default_factory=dict)
     opening: tuple[Record, int] | None = None
+    told: bytes = b""  # the opening that was last found to be this one
     copies: int = 0
     highest: int = -1
     end: int | None = None
@@ -220,10 +221,9 @@ class Journal:
         if not 0 < len(ciphertext) <= MAX_PAYLOAD_BYTES or not 0 < len(opening) <= MAX_OPENING_BYTES:
             raise ValueError("no payload, or too long")
         with self._mutex, disk.locked_file(self.path, create=True, exclusive=True) as fd:
-            self._refresh(fd)
-            known = self._index.epochs.get(epoch, _Epoch())
-            if known.opening is not None and known.opening[0].digest != hashlib.sha256(opening).digest():
-                raise JournalConflict("opening", "another opening for this epoch is kept")
+            size = self._refresh(fd)
+            known = self._index.epochs.get(epoch) or _Epoch()
+            self._require_same_opening(known, opening)
             if n in known.chunks:
                 self._require_same(fd, known.chunks[n], flag, digest)
                 return "same"
@@ -231,7 +231,7 @@ class Journal:
             # Twice, so that no single damage in the file costs an epoch.
             records = [_opening_record(epoch, opening)] if known.copies < 2 else []
             records.append((Record(CHUNK, flag, n, len(ciphertext), epoch, digest), ciphertext))
-            self._write(fd, records)
+            self._write(fd, size, records)
             return "created"
 
     def state(self) -> dict[str, EpochState]:
@@ -283,14 +283,24 @@ class Journal:
         except FileNotFoundError:
             raise NotFound("journal", self.path.name) from None
 
-    def _refresh(self, fd: int) -> None:
-        """Take in what other processes appended. The lock is held."""
+    def _refresh(self, fd: int) -> int:
+        """Take in what other processes appended, and return the file's length. The lock is held."""
         status = os.fstat(fd)
         if status.st_size > self.max_bytes:
             raise IntegrityError("record", f"{self.path.name} is longer than {self.max_bytes} bytes")
         if status.st_ino != self._inode or status.st_size < self._index.end:
             self._index, self._inode, self._lasting = Index(), status.st_ino, 0
-        read_index(fd, self._index)
+        if status.st_size > self._index.end:
+            read_index(fd, self._index)
+        return status.st_size
+
+    @staticmethod
+    def _require_same_opening(known: _Epoch, opening: bytes) -> None:
+        if known.opening is None or opening == known.told:
+            return
+        if known.opening[0].digest != hashlib.sha256(opening).digest():
+            raise JournalConflict("opening", "another opening for this epoch is kept")
+        known.told = opening
 
     def _require_same(self, fd: int, kept: tuple[Record, int], flag: int, digest: bytes) -> None:
         record, offset = kept
@@ -305,7 +315,8 @@ class Journal:
         if flag and known.highest > n:
             raise JournalConflict("end", f"chunks beyond {n} are kept")
 
-    def _write(self, fd: int, records: list[tuple[Record, bytes | memoryview]]) -> None:
+    def _write(self, fd: int, size: int, records: list[tuple[Record, bytes | memoryview]]) -> None:
+        """Put the records behind the good part of a file of `size` bytes. The lock is held."""
         start = self._index.end
         total = sum(record.total_bytes for record, _ in records)
         if start + total > self.max_bytes:
@@ -314,7 +325,7 @@ class Journal:
             raise VaultFull("limit", f"{MAX_RECORDS} records")
         pieces = [piece for record, payload in records for piece in (record.encode(), payload)]
         try:
-            if os.fstat(fd).st_size > start:
+            if size > start:
                 os.ftruncate(fd, start)  # a torn tail, never acknowledged
             disk.write_at(fd, pieces, start)
             self._make_last(fd, start + total)

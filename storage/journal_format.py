@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 import zlib
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from storage.opening import MAX_OPENING_BYTES
 
@@ -19,8 +19,7 @@ HEADER_BYTES = _CLEAR.size + 4
 MAX_PAYLOAD_BYTES = 64 * 1024**2
 
 
-@dataclass(frozen=True)
-class Record:
+class Record(NamedTuple):
     """A record's header. `digest`: of an opening SHA-256, of a chunk that of its wire body."""
 
     type: int

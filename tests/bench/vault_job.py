@@ -29,11 +29,14 @@ PIECE = random.Random(7).randbytes(MIB)
 Timed = Callable[[], int]
 
 
+def _chunks(size: int, count: int) -> builders.Epoch:
+    """So many chunks of their own, as they arrive."""
+    return builders.epoch([bytes([i]) + (PIECE * (size // MIB + 1))[: size - 1] for i in range(count)])
+
+
 def _journal(folder: Path, size: int, count: int) -> Timed:
     """Append as intake does: each chunk made to last before the next."""
-    made = builders.epoch(
-        [bytes([i]) + PIECE[: size - 1] if size <= MIB else bytes(size) for i in range(count)]
-    )
+    made = _chunks(size, count)
     journal = builders.journal_of(folder / "camera.journal")
 
     def run() -> int:
@@ -46,14 +49,14 @@ def _journal(folder: Path, size: int, count: int) -> Timed:
 
 def _plain_append(folder: Path, size: int, count: int) -> Timed:
     """The floor: the same bytes, one write and one fdatasync each."""
-    body = random.Random(1).randbytes(size + 16)
+    bodies = [body.ciphertext for body in _chunks(size, count).bodies[:-1]]
     fd = os.open(folder / "plain", os.O_WRONLY | os.O_CREAT, 0o600)
 
     def run() -> int:
-        for _ in range(count):
+        for body in bodies:
             os.write(fd, body)
             os.fdatasync(fd)
-        return len(body) * count
+        return sum(len(body) for body in bodies)
 
     return run
 
