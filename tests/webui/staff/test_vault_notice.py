@@ -39,11 +39,12 @@ def words(page: str) -> str:
 
 def samples(settings: Settings, *taken: tuple[int, float, float]) -> None:
     """(minutes ago, GB at intake, GB free)."""
+    now = dt.datetime.now(dt.UTC)
     with transaction("worker", settings) as tx:
         tx.execute(delete(disk_sample))
         for ago, held, free in taken:
             values = {"intake_bytes": int(held * GB), "free_bytes": int(free * GB)}
-            tx.execute(insert(disk_sample).values(at=NOW - ago * MINUTE, **values))
+            tx.execute(insert(disk_sample).values(at=now - ago * MINUTE, **values))
 
 
 def test_every_page_of_administrators_says_it_while_locked_and_none_else(desk: Desk) -> None:
