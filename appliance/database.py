@@ -52,6 +52,7 @@ def engine(role: DatabaseRole, settings: Settings) -> Engine:
         pool_size=4,
         max_overflow=12,
         pool_timeout=POOL_SECONDS,
+        use_native_hstore=False,  # no column is one, and each new connection would look for the type
         connect_args=_connect_args(role, SESSION_OPTIONS),
         json_serializer=functools.partial(json.dumps, ensure_ascii=False),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,8 @@ from typing import Any
 import pytest
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
+from flask.templating import Environment
+from jinja2.bccache import Bucket, BytecodeCache
 
 from appliance import database
 from appliance.config import Settings
@@ -33,6 +36,29 @@ def pytest_configure() -> None:
     with source.open("rb") as written, part.open("wb") as made:
         write_mo(made, read_po(written, locale=i18n.CHINESE))
     part.replace(compiled)  # whole or not at all: other processes may be reading it
+
+
+class _InMemory(BytecodeCache):
+    """Templates as compiled before."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, bytes] = {}
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        if bucket.key in self._kept:
+            bucket.bytecode_from_string(self._kept[bucket.key])
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        self._kept[bucket.key] = bucket.bytecode_to_string()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _templates_compiled_once() -> Iterator[None]:
+    """Once a process, not once for each test's app: that would be a fifth of what tests of pages take."""
+    make = functools.partialmethod(Environment.__init__, bytecode_cache=_InMemory())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Environment, "__init__", make)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from flask import Flask
 from flask.testing import FlaskClient
 
 from appliance.intake_folder import IntakeFolder
@@ -25,9 +26,10 @@ WRITING = ("mkdir", "open", "pwrite", "pwritev", "ftruncate", "fsync", "fdatasyn
 class Interview:
     """A candidate's requests in order; each may be sent again."""
 
-    def __init__(self, site: IntakeSite) -> None:
+    def __init__(self, site: IntakeSite, app: Flask | None = None) -> None:
+        """`app`: that of the site, where many interviews share it."""
         self.waits: list[str | None] = []
-        self.client: FlaskClient = create_app(site.settings).test_client(use_cookies=False)
+        self.client: FlaskClient = (app or create_app(site.settings)).test_client(use_cookies=False)
         packet, secret = site.invite()
         self.candidate = Candidate(self._call, packet.recording, secret)
         self._epochs: dict[str, Epoch] = {}
@@ -115,10 +117,11 @@ def test_wherever_the_disk_fills_up_the_answer_is_507_and_room_mends_it(
 ) -> None:
     failed = set()
     site = IntakeSite(tmp_path)
-    for step_name in Interview(site).steps():
+    app = create_app(site.settings)
+    for step_name in Interview(site, app).steps():
         at = 0
         while True:
-            interview = Interview(site)
+            interview = Interview(site, app)
             for each, step in interview.steps().items():
                 if each == step_name:
                     with failing(monkeypatch, name, at, code, site.folder.root) as calls:
