@@ -7,6 +7,8 @@ VENV ?= .venv
 export VENV
 # The inference library would otherwise report to its maker: docs/decisions/0007.
 export ORT_DISABLE_TELEMETRY := 1
+# Thousands of processes start in a test run: each would compile the whole product again.
+unexport PYTHONDONTWRITEBYTECODE
 BIN := $(VENV)/bin
 HOST ?= localhost
 PORT ?= 8000

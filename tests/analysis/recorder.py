@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import functools
 import io
 import json
 import os
@@ -36,6 +37,7 @@ from storage.vault import (
 WALL = 1_790_000_000_000.0
 
 
+@functools.cache
 def webm(
     seconds: float = 4.0,
     *,

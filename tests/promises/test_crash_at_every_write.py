@@ -22,7 +22,7 @@ from tests.crash.workload import Workload
 
 pytestmark = pytest.mark.promise
 Record = Callable[[str, object], None]
-# Everyday, each write of the smallest work meets one fault, each eighth write where looking at what is left
+# Everyday, each write of the smallest work meets one fault, each fourth write where looking at what is left
 # takes long; in the long run, every write of more work meets each of them. The second suite makes the same
 # system calls, so faults meet it in the long run only.
 SMALL = [pytest.param(work, False, id=work.name) for work in workloads(1) if work.everyday]
@@ -54,13 +54,13 @@ def test_every_write_may_fail(folder: Path, work: Workload, each: bool, record_p
 
     def crash(case: tuple[int, tracing.Write, str]) -> None:
         number, write, fault = case
-        after = shutil.copytree(template, folder / f"{number:05}")
-        done = tracing.crash(source, after, write, fault)
+        after = folder / f"{number:05}"
+        done = tracing.crash(source, template, after, write, fault)
         work.require_nothing_lost(after, done, f"{write.name} {write.ordinal} {fault}")
         shutil.rmtree(after)
 
     every = [(write, fault) for write in found for fault in tracing.FAULTS]
-    pairs = every if each else [every[3 * i + i % 3] for i in range(0, len(found), 8 if work.slow else 1)]
+    pairs = every if each else [every[3 * i + i % 3] for i in range(0, len(found), 4 if work.slow else 1)]
     with ThreadPoolExecutor(os.cpu_count()) as runs:
         list(runs.map(crash, [(i, *pair) for i, pair in enumerate(pairs)]))
     record_property(
