@@ -86,7 +86,9 @@ class Index:
 
     def add(self, record: Record, offset: int) -> None:
         """Take in the record whose header is at `offset`. The first of two with one number stays."""
-        epoch = self.epochs.setdefault(record.epoch, _Epoch())
+        epoch = self.epochs.get(record.epoch)
+        if epoch is None:
+            epoch = self.epochs[record.epoch] = _Epoch()
         if record.type == OPENING:
             epoch.opening = epoch.opening or (record, offset)
             epoch.copies += 1
