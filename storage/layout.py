@@ -73,25 +73,34 @@ def adopt_first_layout(root: Path) -> int:
     """Rename the files of `<two hex>/<id>/<kind>/<name>.fps`, as the first vaults had them; returns how many.
 
     Each rename is whole, so after a crash the next start goes on. What is no sealed file stays for a check to
-    name. Nothing else may write below `root` meanwhile.
+    name, and so does a link, which is never followed. Nothing else may write below `root` meanwhile.
     """
     count = 0
     with contextlib.suppress(FileNotFoundError):
-        for bucket in sorted(path for path in root.iterdir() if re.fullmatch("[0-9a-f]{2}", path.name)):
-            for folder in sorted(bucket.glob("*/*")):
-                count += _adopt(root, folder)
-            for emptied in (*bucket.glob("*/*"), *bucket.iterdir(), bucket):
-                with contextlib.suppress(OSError):
-                    emptied.rmdir()
+        for bucket in (path for path in _folders(root) if re.fullmatch("[0-9a-f]{2}", path.name)):
+            for recording in _folders(bucket):
+                for folder in _folders(recording):
+                    count += _adopt(root, folder)
+                    _remove_empty(folder)
+                _remove_empty(recording)
+            _remove_empty(bucket)
         if count:
             disk.sync_folder(root)
     return count
 
 
+def _folders(parent: Path) -> list[Path]:
+    """The folders in it, sorted; a link to one is none: whoever planted it would have others' files moved."""
+    return sorted(path for path in parent.glob("*") if path.is_dir() and not path.is_symlink())
+
+
+def _remove_empty(folder: Path) -> None:
+    with contextlib.suppress(OSError):
+        folder.rmdir()
+
+
 def _adopt(root: Path, folder: Path) -> int:
     """Those of one recording and kind."""
-    if folder.is_symlink() or folder.parent.is_symlink() or not folder.is_dir():
-        return 0
     disk.leftovers(folder, remove=True)
     count = 0
     for path in sorted(folder.glob(f"[!.]*{SUFFIX}")):

@@ -218,6 +218,25 @@ def test_the_first_layout_is_adopted(tmp_path: Path) -> None:
     assert sorted(path.name for path in root.iterdir()) == sorted({"222", other.hex[:3], other.hex[:2]})
 
 
+@pytest.mark.parametrize("depth", [0, 1, 2], ids=["bucket", "recording", "kind"])
+def test_adopting_the_first_layout_follows_no_link(tmp_path: Path, depth: int) -> None:
+    """Others' files behind it are not moved, and their empty folders stay."""
+    inside = Path(RECORDING.hex[:2], str(RECORDING), "track")
+    outside, root = tmp_path / "outside", tmp_path / "vault"
+    (outside / inside).mkdir(parents=True)
+    (outside / inside / "camera.fps").write_bytes(b"theirs")
+    for empty in ("22/empty", f"22/{RECORDING}/empty", f"22/{RECORDING}/track/empty"):
+        (outside / empty).mkdir()
+    before = sorted(outside.rglob("*"))
+    planted = Path(*inside.parts[: depth + 1])
+    (root / planted).parent.mkdir(parents=True)
+    (root / planted).symlink_to(outside / planted)
+    assert adopt_first_layout(root) == 0
+    assert sorted(outside.rglob("*")) == before
+    assert (root / planted).is_symlink()
+    assert "stranger" in [finding.kind for finding in check(root)]
+
+
 def put(objects: Objects, name: str, data: bytes) -> None:
     with tempfile.TemporaryFile() as file:
         file.write(data)
