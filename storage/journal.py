@@ -239,12 +239,12 @@ class Journal:
     def state(self) -> dict[str, EpochState]:
         """What is kept, by epoch id in hex. It is an answer too: what it names survives a power cut."""
         with self._mutex:
-            with (
-                contextlib.suppress(FileNotFoundError),
-                disk.locked_file(self.path, create=False, exclusive=False) as fd,
-            ):
-                self._refresh(fd)
-                self._make_last(fd, self._index.end)
+            try:
+                with disk.locked_file(self.path, create=False, exclusive=False) as fd:
+                    self._refresh(fd)
+                    self._make_last(fd, self._index.end)
+            except FileNotFoundError:
+                self._forget()  # it was removed: what this process remembers of it is kept nowhere
             return {
                 epoch.hex(): EpochState(
                     {n: ChunkState(r.digest, r.flag, r.length) for n, (r, _) in found.chunks.items()},
@@ -291,10 +291,14 @@ class Journal:
         if status.st_size > self.max_bytes:
             raise IntegrityError("record", f"{self.path.name} is longer than {self.max_bytes} bytes")
         if status.st_ino != self._inode or status.st_size < self._index.end:
-            self._index, self._inode, self._lasting = Index(), status.st_ino, 0
+            self._forget(status.st_ino)
         if status.st_size > self._index.end:
             read_index(fd, self._index)
         return status.st_size
+
+    def _forget(self, inode: int = -1) -> None:
+        """Know nothing of the file, which is another one now, or none."""
+        self._index, self._inode, self._lasting = Index(), inode, 0
 
     @staticmethod
     def _require_same_opening(known: _Epoch, opening: bytes) -> None:

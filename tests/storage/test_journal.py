@@ -316,6 +316,17 @@ def test_several_processes_append_to_one_journal(tmp_path: Path) -> None:
     assert check_journal(path, full=True) == []
 
 
+def test_a_journal_that_was_removed_holds_nothing(tmp_path: Path) -> None:
+    """Whoever still has it open must not be told that its chunks are kept."""
+    made = _EPOCHS[0]
+    journal = journal_of(tmp_path / "camera.journal", made)
+    assert kept(journal)
+    journal.path.unlink()
+    assert journal.state() == {}
+    assert put(journal, made, made.bodies[0]) == "created"
+    assert kept(journal) == {(made.opening.epoch.hex(), 0)}
+
+
 def test_what_is_not_there_is_not_found(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "camera.journal")
     assert journal.state() == {}
