@@ -13,7 +13,7 @@ import hashlib
 import json
 import os
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +24,8 @@ from storage.keystore import KeyStore
 from storage.ledger_format import KEY_ID, Chain, parse_ledger
 
 SUFFIX = ".keys"
+Name = tuple[str, str]
+"""Kind and id of a record."""
 FORMAT, VERSION = "fupan key backup", 1
 DESCRIPTION, LEDGER, RECORD, END = b"D ", b"L ", b"K ", b"E "
 _LONGEST_LINE = (1 << 18) + 2
@@ -45,7 +47,7 @@ class Proven:
     vault_id: uuid.UUID
     made: str
     description: bytes
-    names: frozenset[tuple[str, str]]
+    names: frozenset[Name]
 
 
 @dataclass(frozen=True)
@@ -71,16 +73,24 @@ def generations(folder: Path) -> list[Generation]:
 
 
 def write_generation(
-    folder: Path, day: dt.date, vault_id: uuid.UUID, store: KeyStore, ledger: bytes, description: bytes
-) -> tuple[Proven, list[str]]:
+    folder: Path,
+    day: dt.date,
+    vault_id: uuid.UUID,
+    store: KeyStore,
+    ledger: bytes,
+    description: bytes,
+    earlier: Sequence[tuple[Path, Collection[Name]]] = (),
+) -> tuple[Proven, list[Name]]:
     """Back up every record of a store so that it lasts, in the place of an earlier one of the same day.
 
-    `ledger`: its whole lines; `description`: one line. Returns what was read back, and the records that are
-    damaged and were left out. Raises VaultFull, IntegrityError("generation") when it does not read back.
+    `ledger`: its whole lines; `description`: one line; `earlier`: generations that were proven, the newest
+    first, with those of their records that were not erased since: what the store has no more, or damaged, is
+    taken over from them. Returns what was read back, and the records that the store should have and has not
+    whole. Raises VaultFull, IntegrityError("generation") when it does not read back.
     """
-    damaged: list[str] = []
-    lines = _lines(vault_id, store, ledger, description, damaged)
-    return _put(folder / f"{day}{SUFFIX}", lines), damaged
+    lost: list[Name] = []
+    lines = _lines(vault_id, store, ledger, description, earlier, lost)
+    return _put(folder / f"{day}{SUFFIX}", lines), lost
 
 
 def _put(path: Path, lines: Iterator[bytes]) -> Proven:
@@ -99,6 +109,23 @@ def _put(path: Path, lines: Iterator[bytes]) -> Proven:
     return proven
 
 
+def _taken_over(
+    earlier: Sequence[tuple[Path, Collection[Name]]], there: set[Name], lost: list[Name]
+) -> Iterator[bytes]:
+    """The lines of records that are not `there`, each from the newest generation that has it."""
+    for path, names in earlier:
+        wanted = set(names) - there
+        if not wanted:
+            continue
+        lost += sorted(wanted - set(lost))
+        there |= wanted
+        for tag, line in _read(path):
+            if tag == RECORD:
+                record = parse_record(line)
+                if (record.kind, record.id) in wanted:
+                    yield RECORD + line
+
+
 def prune_generations(folder: Path, today: dt.date, kept_days: int) -> list[Generation]:
     """Destroy the generations of more than `kept_days` days, today's counted, but never the newest one."""
     oldest = today - dt.timedelta(days=kept_days - 1)
@@ -111,14 +138,16 @@ def prune_generations(folder: Path, today: dt.date, kept_days: int) -> list[Gene
 def thin_generations(
     folder: Path, today: dt.date, kept_days: int, erased: Callable[[str, str], bool]
 ) -> list[Generation]:
-    """In place of `prune_generations`, while an old one may be the last that holds a damaged record whole:
-    write those of more than `kept_days` days anew without the records that were erased. Returns those that
-    were changed, or removed since they cannot be read."""
+    """Write those of more than `kept_days` days anew without the records that were erased, and those of days
+    to come, which a clock that was ahead has left: neither may keep what was erased for longer than the
+    others do. Returns those that were changed, or removed since they cannot be read."""
     oldest = today - dt.timedelta(days=kept_days - 1)
     changed = []
-    for each in generations(folder)[1:]:
+    for each in generations(folder):
         try:
-            if each.day >= oldest or not any(erased(*name) for name in prove_generation(each.path).names):
+            if oldest <= each.day <= today:
+                continue
+            if not any(erased(*name) for name in prove_generation(each.path).names):
                 continue
             _put(each.path, _lines_without(each.path, erased))
         except IntegrityError:
@@ -207,21 +236,30 @@ def _ledger_lines(path: Path) -> bytes:
 
 
 def _lines(
-    vault_id: uuid.UUID, store: KeyStore, ledger: bytes, description: bytes, damaged: list[str]
+    vault_id: uuid.UUID,
+    store: KeyStore,
+    ledger: bytes,
+    description: bytes,
+    earlier: Sequence[tuple[Path, Collection[Name]]],
+    lost: list[Name],
 ) -> Iterator[bytes]:
     made = dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     yield canonical_json({"format": FORMAT, "version": VERSION, "vault": str(vault_id), "made": made})
     yield DESCRIPTION + description
     for line in ledger.splitlines():
         yield LEDGER + line
+    there: set[Name] = set()
     for kind in sorted(KINDS):
         for key_id in store.list(kind):
             try:
                 yield RECORD + store.get(kind, key_id).encode()
             except NotFound:  # destroyed meanwhile
-                continue
+                pass
             except IntegrityError:
-                damaged.append(f"{kind} {key_id}")
+                lost.append((kind, key_id))
+                continue
+            there.add((kind, key_id))
+    yield from _taken_over(earlier, there, lost)
 
 
 def _write(fd: int, lines: Iterator[bytes]) -> None:

@@ -102,6 +102,11 @@ class Erasures:
         with self._guard:
             return self._ledger is not None and (kind, key_id) in self._ledger.chain.destroyed
 
+    def is_named(self, kind: str, key_id: str) -> bool:
+        """Whether the ledger names this key, before the first unlock as the files say: for what is copied."""
+        with self._guard:
+            return (kind, key_id) in self._present().destroyed
+
     def chain(self) -> Chain:
         """What has been erased. Raises VaultLockedError before the first unlock."""
         with self._guard:

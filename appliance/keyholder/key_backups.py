@@ -37,7 +37,10 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Made:
-    """One backup: its day (UTC), its records, those that are damaged and were left out, the days removed."""
+    """One backup: its day (UTC), its records, those that are missing or damaged, the days removed.
+
+    What is missing or damaged is in it all the same where an earlier generation has it.
+    """
 
     day: str
     records: int
@@ -102,8 +105,9 @@ class KeyBackups:
     def make(self, today: dt.date) -> Made | None:
         """Write today's generation and remove those that are too old; None where no folder is configured.
 
-        While a record is damaged none is removed, since an old one may hold it whole: those that are too old
-        lose what was erased instead. Raises VaultError, OSError.
+        None is removed while a record is missing or damaged, since an old one may hold it whole, nor by the
+        first after a gap, since the clock may be ahead: those that are too old lose what was erased instead.
+        Raises VaultError, OSError.
         """
         if self._folder is None:
             return None
@@ -112,19 +116,28 @@ class KeyBackups:
             description = self._description.read_bytes()
             with contextlib.suppress(FileExistsError):
                 write_once(self._noted, f"{self._folder}\n".encode())
-            proven, damaged = write_generation(
-                self._folder, today, self._vault_id, self._store, lines, description
+            before = self._generations()
+            proven, lost = write_generation(
+                self._folder, today, self._vault_id, self._store, lines, description, self._kept_in(before)
             )
+            damaged = tuple(f"{kind} {key_id}" for kind, key_id in lost)
             for name in damaged:
-                logger.error("the key record %s is damaged and not in today's backup", name)
+                logger.error("the key record %s is missing or damaged: fupan vault restore-keys", name)
             removed = []
-            if damaged:
-                thin_generations(self._folder, today, KEPT_DAYS, self._erasures.is_destroyed)
-            else:
+            if not lost and not _resumes(before, today):
                 removed = prune_generations(self._folder, today, KEPT_DAYS)
+            thin_generations(self._folder, today, KEPT_DAYS, self._erasures.is_named)
             self._names.clear()
         days = tuple(str(each.day) for each in removed)
-        return Made(str(today), len(proven.names), tuple(damaged), days)
+        return Made(str(today), len(proven.names), damaged, days)
+
+    def _kept_in(self, found: list[Generation]) -> list[tuple[Path, Collection[tuple[str, str]]]]:
+        """The readable generations, each with its records that were not erased since."""
+        return [
+            (each.path, [name for name in names if not self._erasures.is_named(*name)])
+            for each in found
+            if (names := self._read(each)) is not None
+        ]
 
     def _generations(self) -> list[Generation]:
         return [] if self._folder is None else generations(self._folder)
@@ -144,3 +157,9 @@ class KeyBackups:
         except (VaultError, OSError) as error:
             logger.error("the key backup %s cannot be read: %s", generation.path, error)
             return None
+
+
+def _resumes(before: list[Generation], today: dt.date) -> bool:
+    """Whether the last one is older than those that are kept: nobody was here, or the clock is ahead."""
+    days = [each.day for each in before if each.day <= today]
+    return bool(days) and (today - max(days)).days >= KEPT_DAYS

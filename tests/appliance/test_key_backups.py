@@ -177,6 +177,53 @@ def test_what_was_erased_leaves_old_generations_also_while_a_record_is_damaged(
     assert not of_the_day.exists()
 
 
+def test_a_record_that_is_gone_stays_in_the_backups_and_is_named(settings: Settings, server: Server) -> None:
+    gone, erased = made_key(server), made_key(server)
+    custody = custody_of(server)
+    custody.backups.make(TODAY)
+    KeyStore(settings.keys_folder).path("recording", gone).unlink()
+    custody.erasures.erase(uuid.uuid4(), uuid.uuid4(), None, [uuid.UUID(erased)], [])
+    for days in (0, 1, 7, 8, 30):  # also the one of the same day, which takes the first one's place
+        made = custody.backups.make(TODAY + days * DAY)
+        assert made is not None
+        assert made.damaged == (f"recording {gone}",)
+        names = prove_generation(folder_of(settings) / f"{TODAY + days * DAY}.keys").names
+        assert ("recording", gone) in names
+        assert ("recording", erased) not in names
+    assert custody.backups.holds("recording", gone)
+    assert not custody.backups.holds("recording", erased)
+
+
+def test_what_was_erased_is_not_taken_over_before_the_first_unlock(
+    settings: Settings, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    erased, custody = made_key(server), custody_of(server)
+    custody.backups.make(TODAY)
+    custody.erasures.erase(uuid.uuid4(), uuid.uuid4(), None, [uuid.UUID(erased)], [])
+    monkeypatch.setattr(custody.erasures, "_ledger", None)  # as after a start, while nobody has unlocked
+    made = custody.backups.make(TODAY + DAY)
+    assert made is not None
+    assert made.damaged == ()
+    assert ("recording", erased) not in prove_generation(folder_of(settings) / f"{made.day}.keys").names
+
+
+def test_a_clock_that_was_ahead_costs_no_generation_and_keeps_nothing_that_was_erased(
+    settings: Settings, server: Server
+) -> None:
+    erased = made_key(server)
+    custody = custody_of(server)
+    custody.backups.make(TODAY)
+    made = custody.backups.make(TODAY + 200 * DAY)
+    assert made is not None
+    assert made.removed == ()
+    custody.erasures.erase(uuid.uuid4(), uuid.uuid4(), None, [uuid.UUID(erased)], [])
+    for days in range(1, 9):
+        assert custody.backups.make(TODAY + days * DAY) is not None
+    assert not custody.backups.holds("recording", erased)
+    kept = custody.backups.state().days
+    assert kept == (str(TODAY + 200 * DAY), *(str(TODAY + days * DAY) for days in range(8, 1, -1)))
+
+
 def test_at_the_console(settings: Settings, server: Server) -> None:
     told = fupan("vault", "backup-keys")
     records = len(list(settings.keys_folder.rglob("*.key")))

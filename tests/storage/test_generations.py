@@ -69,7 +69,7 @@ def write(folder: Path, store: KeyStore, day: dt.date = DAY, chain: Chain | None
 def test_what_is_written_is_read_back(folder: Path, store: KeyStore) -> None:
     store.path("recording", "r2").write_bytes(b"damaged")
     proven, damaged = write_generation(folder, DAY, VAULT, store, b"", DESCRIPTION)
-    assert damaged == ["recording r2"]
+    assert damaged == [("recording", "r2")]
     assert proven == prove_generation(folder / "2026-07-14.keys")
     assert (proven.vault_id, proven.description) == (VAULT, DESCRIPTION)
     assert proven.names == {
