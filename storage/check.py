@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
 
+from storage import disk
 from storage.check_store import (
     Depth,
     FileKey,
@@ -26,7 +27,7 @@ from storage.errors import StoreDown, VaultError
 from storage.files import Vault
 from storage.journal import payload_of, proves, read_index
 from storage.layout import MARK, Place
-from storage.ledger_format import Chain, parse_ledger
+from storage.ledger_format import MAX_LEDGER_BYTES, Chain, parse_ledger
 from storage.objects import DiskObjects, FileSource, Objects
 
 __all__ = ["Finding", "Part", "Seen", "check", "check_journal", "check_keys", "check_ledger", "to_read"]
@@ -93,7 +94,7 @@ def check_ledger(copies: Sequence[Path], vault_id: uuid.UUID, public: bytes) -> 
     found: dict[Path, Chain] = {}
 
     def check_copy(path: Path) -> list[Finding]:
-        found[path] = parse_ledger(path.read_bytes(), vault_id, public)
+        found[path] = parse_ledger(disk.read_plain(path, MAX_LEDGER_BYTES), vault_id, public)
         torn = found[path].torn
         return [Finding(path, "torn_tail", f"{torn} bytes")] if torn else []
 

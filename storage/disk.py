@@ -186,13 +186,43 @@ class Temporary:
         self.discard()
 
 
+def open_plain(path: Path) -> int:
+    """A descriptor of a plain file for reading, whoever may have put something else there.
+
+    Raises FileNotFoundError, and IntegrityError("stranger") for what is no plain file: it is neither followed
+    nor waited for.
+    """
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENXIO):  # a link, a socket
+            raise IntegrityError("stranger", f"{path} is no plain file") from error
+        raise
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise IntegrityError("stranger", f"{path} is no plain file")
+    return fd
+
+
+def read_plain(path: Path, limit: int) -> bytes:
+    """The bytes of a plain file of at most `limit`. Raises as `open_plain` does; for a longer one too."""
+    with os.fdopen(open_plain(path), "rb") as file:
+        data = file.read(limit + 1)
+    if len(data) > limit:
+        raise IntegrityError("stranger", f"{path} is longer than {limit} bytes")
+    return data
+
+
 def create_or_prove_equal(path: Path, data: bytes) -> None:
     """Make the file with these bytes; one that is there must hold them too, or IntegrityError("replaced")."""
     with Temporary(path) as temporary:
         write_at(temporary.fd, [data], 0)
         created = temporary.commit_new()
     if not created:
-        if path.read_bytes() != data:
+        same = False
+        with contextlib.suppress(IntegrityError):  # a link, a pipe, a longer file: none of them is this one
+            same = read_plain(path, len(data)) == data
+        if not same:
             raise IntegrityError("replaced", f"{path.name} is there with other bytes")
         # Another process may have been killed between its link and its fsync of the folder.
         sync_folder(path.parent)

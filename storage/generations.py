@@ -21,7 +21,7 @@ from storage import disk
 from storage.errors import IntegrityError, LedgerError, NotFound
 from storage.keys import KINDS, canonical_json, parse_record
 from storage.keystore import KeyStore
-from storage.ledger_format import KEY_ID, Chain, parse_ledger
+from storage.ledger_format import KEY_ID, MAX_LEDGER_BYTES, Chain, parse_ledger
 
 SUFFIX = ".keys"
 Name = tuple[str, str]
@@ -197,21 +197,26 @@ def _ledgers(path: Path, copies: Sequence[Path], vault_id: uuid.UUID, public: by
     """The generation's erase ledger, and the longest that there is of it. Raises LedgerError."""
     kept = newest = parse_ledger(_ledger_lines(path), vault_id, public)
     for copy in copies:
-        with contextlib.suppress(FileNotFoundError, LedgerError):  # an unlock names what is wrong with it
-            present = parse_ledger(copy.read_bytes(), vault_id, public)
-            short, newest = sorted((present, newest), key=lambda chain: chain.head.count)
-            if newest.heads[short.head.count] != short.heads[-1]:
-                raise IntegrityError("generation", f"{path.name} and {copy} tell two histories of erasures")
+        present = _chain_in(copy, vault_id, public)
+        short, newest = sorted((present, newest), key=lambda chain: chain.head.count)
+        if newest.heads[short.head.count] != short.heads[-1]:
+            raise IntegrityError("generation", f"{path.name} and {copy} tell two histories of erasures")
     return kept, newest
+
+
+def _chain_in(path: Path, vault_id: uuid.UUID, public: bytes) -> Chain:
+    """What a copy of the ledger says; nothing, where an unlock will name what is wrong with it."""
+    with contextlib.suppress(FileNotFoundError, LedgerError, IntegrityError):
+        return parse_ledger(disk.read_plain(path, MAX_LEDGER_BYTES), vault_id, public)
+    return Chain()
 
 
 def _restore_ledger(path: Path, kept: Chain, vault_id: uuid.UUID, public: bytes) -> bool:
     """Whether the generation's ledger was put in the place of one that is missing, damaged or shorter."""
     if not kept.entries:
         return False
-    with contextlib.suppress(FileNotFoundError, LedgerError):
-        if parse_ledger(path.read_bytes(), vault_id, public).head.count >= kept.head.count:
-            return False
+    if _chain_in(path, vault_id, public).head.count >= kept.head.count:
+        return False
     with disk.Temporary(path) as temporary:
         disk.write_at(temporary.fd, [kept.lines_after(0)], 0)
         temporary.commit()

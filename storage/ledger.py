@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
@@ -15,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from storage import disk
-from storage.errors import LedgerError
-from storage.ledger_format import Chain, Entry, Known, make_entry, parse_ledger
+from storage.errors import IntegrityError, LedgerError, VaultFull
+from storage.ledger_format import MAX_LEDGER_BYTES, Chain, Entry, Known, make_entry, parse_ledger
 
 LEDGER_NAME = "ledger"
 
@@ -38,7 +39,8 @@ class Ledger:
         """Compare the copies, take over the longer one, and demand that it is no shorter than what is known.
 
         What a crash left is tidied: a torn last line is cut, a copy that lacks the last entry gets it. Raises
-        LedgerError naming the copy and what is wrong; then nothing was changed.
+        LedgerError, or IntegrityError("stranger") for no plain file, naming the copy and what is wrong; then
+        nothing was changed.
         """
         self._chain = None
         found = [(path, self._read(path)) for path in self._copies]
@@ -64,9 +66,11 @@ class Ledger:
         at: datetime | None = None,
     ) -> Entry:
         """Write one entry, lasting in both copies when this returns. After an error the next call finds out
-        whether it is there. Raises LedgerError, VaultFull."""
+        whether it is there. Raises LedgerError, VaultFull, IntegrityError."""
         chain = self.chain
         entry = make_entry(chain, self._vault_id, kind, body, sign, at)
+        if chain.size + len(entry.line) + 1 > MAX_LEDGER_BYTES:  # nobody could read it any more
+            raise VaultFull("limit", f"{MAX_LEDGER_BYTES} bytes of the erase ledger")
         self._chain = None
         for path in self._copies:
             self._write(path, chain.size, entry.line + b"\n")
@@ -76,7 +80,7 @@ class Ledger:
 
     def _read(self, path: Path) -> Chain:
         try:
-            data = path.read_bytes()
+            data = disk.read_plain(path, MAX_LEDGER_BYTES)
         except FileNotFoundError:
             return Chain()
         try:
@@ -107,11 +111,19 @@ def newest_chain(copies: Iterable[Path], vault_id: uuid.UUID, public: bytes) -> 
     """
     chains = [Chain()]
     for path in copies:
-        with contextlib.suppress(OSError, LedgerError):
-            chains.append(parse_ledger(path.read_bytes(), vault_id, public))
+        with contextlib.suppress(OSError, LedgerError, IntegrityError):
+            chains.append(parse_ledger(disk.read_plain(path, MAX_LEDGER_BYTES), vault_id, public))
     return max(chains, key=lambda chain: chain.head.count)
 
 
 def ledger_exists(copies: Iterable[Path]) -> bool:
-    """Whether any copy holds a byte."""
-    return any(path.is_file() and path.stat().st_size > 0 for path in copies)
+    """Whether any copy holds a byte, or is no plain file: one may have been in its place."""
+    return any(map(_may_hold, copies))
+
+
+def _may_hold(path: Path) -> bool:
+    try:
+        status = path.lstat()
+    except FileNotFoundError:
+        return False
+    return not stat.S_ISREG(status.st_mode) or status.st_size > 0

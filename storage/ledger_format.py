@@ -29,6 +29,7 @@ KEY_ID = "ledger-1"
 DOMAIN = b"fupan erase ledger v1\n"
 START = "00" * 32
 MAX_ENTRY_BYTES = 64 * 1024
+MAX_LEDGER_BYTES = 256 << 20  # some 400,000 erasures
 MAX_RECORDINGS = 1000
 ERASE, DAY_KEY = "erase", "day-key"
 _FIELDS = frozenset({"at", "body", "key", "kind", "prev", "seq", "signature", "vault", "version"})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import hashlib
+import os
 import shutil
 import uuid
 from collections.abc import Iterator
@@ -246,6 +247,21 @@ class TestRefused:
             for text in (forged, "{}", "3:abc", "nonsense"):
                 with pytest.raises(InvalidInputError):
                     keyholder.expect_ledger(text)
+
+    def test_a_pipe_in_a_copys_place_is_not_waited_for(self, settings: Settings, kept: bytes) -> None:
+        """Neither at the start, nor at an unlock, nor by a check."""
+        path = copies(settings)[1]
+        path.unlink()
+        os.mkfifo(path)
+        with restarted(settings) as keyholder:
+            assert f"{path} is no plain file" in keyholder.status().ledger_problem
+            with pytest.raises(LedgerRefusedError, match="is no plain file"):
+                unlock(settings)
+            told = fupan("vault", "check")
+            assert f"DAMAGE  stranger  {path}" in told.output
+            path.unlink()
+            unlock(settings)
+        assert path.read_bytes() == kept
 
     def test_a_check_names_it_without_a_key(self, settings: Settings, kept: bytes) -> None:
         assert fupan("vault", "check").exit_code == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,46 @@ def test_a_file_is_made_once(tmp_path: Path) -> None:
         disk.create_or_prove_equal(path, b"two")
     assert [entry.name for entry in path.parent.iterdir()] == ["f"]
     assert path.read_bytes() == b"one"
+
+
+@pytest.fixture(params=["link", "link to nothing", "endless", "pipe", "socket", "folder"])
+def strange(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """Something that is no plain file, under the name of one."""
+    path, target = tmp_path / "strange", tmp_path / "target"
+    match request.param:
+        case "link":
+            target.write_bytes(b"genuine")
+            path.symlink_to(target)
+        case "link to nothing":
+            path.symlink_to(target)
+        case "endless":
+            path.symlink_to("/dev/zero")
+        case "pipe":
+            os.mkfifo(path)
+        case "socket":
+            os.mknod(path, stat.S_IFSOCK | 0o600)
+        case "folder":
+            path.mkdir()
+    return path
+
+
+def test_only_a_plain_file_is_read(tmp_path: Path, strange: Path) -> None:
+    with pytest.raises(IntegrityError, match=f"stranger: {strange} is no plain file"):
+        disk.read_plain(strange, 1000)
+    with pytest.raises(IntegrityError, match="replaced"):
+        disk.create_or_prove_equal(strange, b"genuine")
+    with pytest.raises(FileNotFoundError):
+        disk.read_plain(tmp_path / "none", 1000)
+
+
+def test_a_file_is_read_to_its_limit_and_no_longer_one(tmp_path: Path) -> None:
+    path = tmp_path / "f"
+    path.write_bytes(b"four")
+    assert disk.read_plain(path, 4) == b"four"
+    with pytest.raises(IntegrityError, match=r"stranger: .*longer than 3 bytes"):
+        disk.read_plain(path, 3)
+    with pytest.raises(IntegrityError, match="replaced"):
+        disk.create_or_prove_equal(path, b"fou")
 
 
 def test_a_commit_replaces_and_a_failed_one_leaves_the_old(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import hashlib
+import os
 import random
 import uuid
 from pathlib import Path
@@ -239,6 +240,18 @@ class TestRestore:
             assert restore_generation(path, store, copies, VAULT).ledger
             assert copies[0].read_bytes() == chain.lines_after(0)
         assert not restore_generation(path, store, copies, VAULT).ledger
+
+    def test_a_ledger_that_is_no_plain_file_is_not_waited_for(
+        self, folder: Path, store: KeyStore, copies: tuple[Path, Path]
+    ) -> None:
+        chain = chain_of(str(uuid.UUID(int=77)))
+        path = write(folder, store, chain=chain)
+        copies[1].parent.mkdir()
+        os.mkfifo(copies[1])
+        copies[0].symlink_to("/dev/zero")
+        assert restore_generation(path, store, copies, VAULT).ledger
+        assert not copies[0].is_symlink()
+        assert copies[0].read_bytes() == chain.lines_after(0)
 
     def test_two_histories_or_another_vault_change_nothing(
         self, folder: Path, store: KeyStore, copies: tuple[Path, Path]

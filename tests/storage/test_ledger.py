@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from storage import disk, ledger
 from storage.check import check, check_keys, check_ledger
-from storage.errors import LedgerError, VaultFull
+from storage.errors import IntegrityError, LedgerError, VaultFull
 from storage.ledger import Ledger
 from storage.ledger_format import (
     DAY_KEY,
@@ -264,6 +264,44 @@ class TestFiles:
         with pytest.raises(Exception, match="no plain file"):
             Ledger(copies, VAULT, PUBLIC).append(ERASE, erasure(1), KEY.sign)
         assert other.read_bytes() == b""
+
+    @pytest.mark.parametrize("which", [0, 1])
+    @pytest.mark.parametrize("put", ["pipe", "genuine", "/dev/zero", "folder"])
+    def test_what_is_no_plain_file_is_refused_and_not_waited_for(
+        self, book: Ledger, copies: tuple[Path, Path], which: int, put: str
+    ) -> None:
+        """Whoever can write to the media's folder must not be able to stop the keyholder by it."""
+        book.append(ERASE, erasure(1), KEY.sign)
+        path = copies[which]
+        path.rename(path.with_name("genuine"))
+        if put == "pipe":
+            os.mkfifo(path)
+        elif put == "folder":
+            path.mkdir()
+        else:
+            path.symlink_to(put)
+        with pytest.raises(IntegrityError, match=f"stranger: {path} is no plain file"):
+            Ledger(copies, VAULT, PUBLIC).settle()
+        assert ledger.newest_chain([path], VAULT, PUBLIC).head == EMPTY
+        assert ledger.newest_chain(copies, VAULT, PUBLIC).head == book.chain.head
+        assert ledger.ledger_exists([path])  # so that a check looks, and no second ledger key is made
+        assert [(each.path, each.kind) for each in check_ledger(copies, VAULT, PUBLIC)] == [
+            (path, "stranger")
+        ]
+
+    def test_it_grows_no_longer_than_it_can_be_read(
+        self, book: Ledger, copies: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        book.append(ERASE, erasure(1), KEY.sign)
+        monkeypatch.setattr(ledger, "MAX_LEDGER_BYTES", 2 * book.chain.size)
+        book.append(ERASE, erasure(2), KEY.sign)
+        before = book.chain.head
+        with pytest.raises(VaultFull, match="limit"):
+            book.append(ERASE, erasure(3), KEY.sign)
+        assert Ledger(copies, VAULT, PUBLIC).settle().head == before
+        copies[1].write_bytes(copies[1].read_bytes() + b"\n")
+        with pytest.raises(IntegrityError, match=r"stranger: .*longer than"):
+            Ledger(copies, VAULT, PUBLIC).settle()
 
     def test_a_check_names_what_is_wrong(self, book: Ledger, copies: tuple[Path, Path]) -> None:
         def found() -> list[tuple[str, str, bool]]:
