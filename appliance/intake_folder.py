@@ -184,12 +184,9 @@ class IntakeFolder:
     def tombstone(self, recording: uuid.UUID) -> dict[str, Any] | None:
         """The statement that closed this recording; None while it is open."""
         try:
-            raw = self._places(recording).tombstone.read_bytes()
-        except FileNotFoundError:
-            return None
-        try:
+            raw = read_plain(self._places(recording).tombstone, MAX_ENVELOPE_BYTES)
             statement = open_envelope(raw, self.service_keys(), "tombstone")
-        except PacketError:
+        except (FileNotFoundError, StrangeFileError, PacketError):
             return None
         return statement if statement.get("recording") == str(recording) else None
 

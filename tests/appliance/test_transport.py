@@ -175,6 +175,18 @@ def test_a_journal_that_is_exchanged_after_it_was_looked_at_is_not_opened(
 
 
 @pytest.mark.parametrize("put", STRANGE)
+def test_a_tombstone_that_is_no_file_closes_nothing(site: IntakeSite, put: Callable[[Path], None]) -> None:
+    recording = site.invite()[0].recording
+    site.seal(recording)
+    assert inside(site).remove_journals(recording)
+    tombstone = site.folder.root / "tombstones" / f"{recording}.tombstone"
+    tombstone.unlink()
+    put(tombstone)
+    assert not inside(site).remove_journals(recording)
+    assert not inside(site).remove_recording(recording)
+
+
+@pytest.mark.parametrize("put", STRANGE)
 def test_strange_packets_heartbeats_and_keys_are_passed_over(
     site: IntakeSite, put: Callable[[Path], None]
 ) -> None:
