@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+from appliance.errors import FupanError
 from appliance.intake_errors import IntakeFullError
 from storage.vault import StoreDown, VaultFull
 
@@ -25,8 +26,16 @@ NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS})
 _AS_IT_IS = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
-class StrangeFileError(Exception):
+class StrangeFileError(FupanError):
     """Something that is no plain file, or one longer than it may be, in place of a file of the folder."""
+
+    code = "strange_file"
+    message = (
+        "What lies in intake’s folder was not put there by intake: %(what)s. Ask who did, and remove it."
+    )
+
+    def __init__(self, what: str) -> None:
+        super().__init__(what=what)
 
 
 @contextlib.contextmanager
@@ -136,8 +145,9 @@ def empty_folder(root: Path, *names: str) -> None:
             inside = list(found)
         for each in inside:
             if each.is_dir(follow_symlinks=False):
-                raise StrangeFileError(f"{each.name} is a folder")
-            os.unlink(each.name, dir_fd=folder)
+                raise StrangeFileError(f"{'/'.join(names)}/{each.name} is a folder")
+            with contextlib.suppress(FileNotFoundError):  # another process removes the same
+                os.unlink(each.name, dir_fd=folder)
         os.fsync(folder)
     with open_folder(root, *names[:-1]) as parent:
         os.rmdir(names[-1], dir_fd=parent)

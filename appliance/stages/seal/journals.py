@@ -23,7 +23,6 @@ from appliance.config import Settings
 from appliance.database import transaction
 from appliance.domain import RecordingState
 from appliance.drafts import to_text
-from appliance.durable import StrangeFileError
 from appliance.errors import FupanError
 from appliance.keyholder.client import Keyholder
 from appliance.tables import recording, track
@@ -66,7 +65,7 @@ def clear(work: jobs.Work) -> int:
             cleared += _clear_one(work, recording_id)
         except ChildStoppedError:
             break
-        except (FupanError, VaultError, StrangeFileError, OSError) as error:
+        except (FupanError, VaultError, OSError) as error:
             if outages.reason(error) is not None:
                 logger.info("journals are left for a later round: %s", type(error).__name__)
                 break

@@ -1,0 +1,72 @@
+"""What lies at intake while somebody is erased, and what is there again afterwards."""
+
+from __future__ import annotations
+
+import logging
+import os
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from appliance.durable import StrangeFileError
+from appliance.keyholder.server import Server
+from appliance.stages.erase import run
+from appliance.transport import transport_of
+from tests.support import erasure as support
+from tests.support.site import Site
+
+
+def own_folder(site: Site, made: uuid.UUID) -> Path:
+    """Where intake keeps what it has of a recording."""
+    return site.settings.intake_folder / "recordings" / str(made)
+
+
+def test_a_strange_file_at_intake_keeps_no_other_mark_from_its_end(
+    site: Site, server: Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    first, second = (support.recorded(site, name, resume_too=False) for name in ("ming", "hong"))
+    marks = [support.mark(site, each) for each in (first, second)]
+    support.days_pass(server, 8)
+    planted = own_folder(site, first) / "tracks" / "planted"
+    planted.mkdir(parents=True)
+    with caplog.at_level(logging.WARNING), pytest.raises(StrangeFileError, match=f"{first}/tracks/planted"):
+        support.carry_out(site)
+    assert [support.marks_of(site)[mark] for mark in marks] == ["erasing", "erased"]
+    assert f"{first}/tracks/planted is a folder" in caplog.text
+    planted.rmdir()
+    assert support.carry_out(site) == 1
+    assert set(support.marks_of(site).values()) == {"erased"}
+
+
+def test_whatever_fails_of_one_keeps_no_other_mark_from_its_end(
+    site: Site, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = (support.recorded(site, name, resume_too=False) for name in ("ming", "hong"))
+    marks = [support.mark(site, each) for each in (first, second)]
+    support.days_pass(server, 8)
+    transport = transport_of(site.settings)
+    remove = transport.remove_recording
+
+    def fails(made: uuid.UUID) -> bool:
+        if made == first:
+            raise RuntimeError("nobody thought of this")
+        return remove(made)
+
+    monkeypatch.setattr(transport, "remove_recording", fails)
+    with pytest.raises(RuntimeError, match="nobody thought"):
+        run.carry_out(site.settings, transport)
+    assert [support.marks_of(site)[mark] for mark in marks] == ["erasing", "erased"]
+
+
+def test_a_pipe_in_place_of_a_tombstone_holds_up_no_erasure(site: Site, server: Server) -> None:
+    made = support.recorded(site, resume_too=False)
+    support.mark(site, made)
+    support.days_pass(server, 8)
+    tombstone = site.settings.intake_folder / "tombstones" / f"{made}.tombstone"
+    tombstone.parent.mkdir(exist_ok=True)
+    os.mkfifo(tombstone)
+    assert not transport_of(site.settings).remove_recording(made)
+    assert support.carry_out(site) == 1
+    assert tombstone.is_file()
