@@ -12,29 +12,27 @@ Nothing here is a secret: losing the folder to a thief gives ciphertext, questio
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import shutil
 import threading
 import uuid
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from appliance import intake_removal
 from appliance.day_list import DayList
 from appliance.domain import TrackKind
 from appliance.durable import (
     StrangeFileError,
     append_line,
-    empty_folder,
     ensure_folder,
     locked,
-    open_folder,
     read_plain,
     replace_file,
     write_durably,
@@ -46,6 +44,7 @@ from appliance.intake_errors import (
     TooManyRecordsError,
 )
 from appliance.intake_log import MAX_RECORD_BYTES, MAX_RECORDS, parse_lines, read_records
+from appliance.intake_removal import KEPT
 from appliance.intake_state import AttemptState, IntakeRecord, RecordKind
 from appliance.intake_trust import Trust
 from appliance.packet import (
@@ -300,7 +299,7 @@ class IntakeFolder:
         """Bytes of every journal of a recording, and of what was kept beside them."""
         try:
             with os.scandir(self._places(recording).tracks) as found:
-                return sum(entry.stat().st_size for entry in found if entry.name.endswith(_KEPT))
+                return sum(entry.stat().st_size for entry in found if entry.name.endswith(KEPT))
         except FileNotFoundError:
             return 0
 
@@ -319,28 +318,21 @@ class IntakeFolder:
         when it still does. Removing again is harmless. Raises StrangeFileError for a link on the way."""
         if self.tombstone(recording) is None:
             return False
-        with (
-            contextlib.suppress(FileNotFoundError),
-            open_folder(self.root, "recordings", str(recording), "tracks") as folder,
-        ):
-            with os.scandir(folder) as found:
-                kept = [each.name for each in found if each.name.endswith(_KEPT)]
-            for name in kept:
-                os.unlink(name, dir_fd=folder)
-            os.fsync(folder)
+        intake_removal.remove_tracks(self.root, recording)
         return True
 
     def remove_recording(self, recording: uuid.UUID) -> bool:
         """Remove all of a recording but its tombstone; False where there is none. Raises StrangeFileError."""
         if self.tombstone(recording) is None:
             return False
-        own = str(recording)
-        for names in (("recordings", own, "tracks"), ("recordings", own), ("packets", own)):
-            with contextlib.suppress(FileNotFoundError):
-                empty_folder(self.root, *names)
+        intake_removal.remove_recording(self.root, recording)
         with self._cache_lock:
             self._cache.pop(recording, None)
         return True
+
+    def left_of(self, recordings: Iterable[uuid.UUID]) -> set[uuid.UUID]:
+        """Those of which there is anything but a tombstone."""
+        return intake_removal.left_of(self.root, recordings)
 
     def free_bytes(self) -> int:
         """Room left on the disk that holds the folder."""
@@ -376,7 +368,6 @@ class IntakeFolder:
             return entry
 
 
-_KEPT = (".journal", ".conflict")
 _ALWAYS_TAKEN = (RecordKind.FINISH, RecordKind.CONSENT_WITHDRAWN)
 
 

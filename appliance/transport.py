@@ -80,6 +80,9 @@ class Transport(Protocol):
         """Remove all that is there of a recording but its tombstone: what was recorded, the records, the
         packets. False, and nothing removed, unless there is one. Raises StrangeFileError."""
 
+    def left_of(self, recordings: Iterable[uuid.UUID]) -> set[uuid.UUID]:
+        """Those of which anything but a tombstone is there."""
+
 
 class FolderTransport:
     """Transport over a folder on the same host."""
@@ -129,6 +132,9 @@ class FolderTransport:
 
     def remove_recording(self, recording: uuid.UUID) -> bool:
         return self._folder.remove_recording(recording)
+
+    def left_of(self, recordings: Iterable[uuid.UUID]) -> set[uuid.UUID]:
+        return self._folder.left_of(recordings)
 
 
 def transport_of(settings: Settings) -> Transport:

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from appliance.domain import ConsentPurpose, ScreenPolicy, TrackKind
-from appliance.durable import full_is_told
+from appliance.durable import StrangeFileError, full_is_told
 from appliance.errors import FupanError
 from appliance.intake_errors import (
     BadDigestError,
@@ -164,9 +164,19 @@ def put_chunk(
     admitted[place.epoch] = opening  # only now is the epoch in the journal, where the next one counts it
     # The seal puts its tombstone before it reads the journals. So a chunk it did not read finds the tombstone
     # here, and the browser is not told that it was kept.
-    if folder.tombstone(session.recording) is not None:
+    tombstone = folder.tombstone(session.recording)
+    if tombstone is not None:
+        if tombstone.get("reason") == "erased":
+            _remove_what_this_made(folder, session.recording)
         raise SealedError
     return result == "created"
+
+
+def _remove_what_this_made(folder: IntakeFolder, recording: uuid.UUID) -> None:
+    """An erasure removed the journal and this request made it anew. Each that does removes all, so the last
+    leaves nothing; what cannot go now goes over night, as what a killed one left."""
+    with contextlib.suppress(StrangeFileError, OSError):
+        folder.remove_recording(recording)
 
 
 def _check_place(packet: Packet, place: ChunkPlace) -> None:

@@ -103,9 +103,9 @@ class IntakeSite:
         self.folder.put_packet(self.sign(newer))
         return newer, secret
 
-    def seal(self, recording: uuid.UUID) -> None:
-        """Put the tombstone that sealing puts."""
-        statement = tombstone_statement(self.vault, recording, "sealed")
+    def seal(self, recording: uuid.UUID, reason: str = "sealed") -> None:
+        """Put the tombstone that sealing puts, or another."""
+        statement = tombstone_statement(self.vault, recording, reason)
         self.folder.put_tombstone(sign_envelope(statement, "service-1", self.service_key))
 
 

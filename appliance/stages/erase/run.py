@@ -1,7 +1,8 @@
 """The second step of an erasure: the order, the keys, and then everything that lay under them.
 
 What is removed is removed by the word of the erase ledger alone. So a run that was cut short goes on at the
-next turn, and what a restore of the database or of media brought back goes again over night.
+next turn, and what a restore of the database or of media brought back, or an upload that was under way left
+at intake, goes again over night.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ def erase_due(work: jobs.Work) -> None:
 
 @jobs.task("erase_again", retry=False)
 def erase_again(work: jobs.Work) -> None:
-    """Remove what a restore brought back of what the ledger names. A second run finds nothing more."""
+    """Remove what is here again of what the ledger names. A second run finds nothing more."""
     with _waiting():
         remove_again(work.settings, transport_of(work.settings))
 
@@ -83,7 +84,7 @@ def remove_again(settings: Settings, transport: Transport) -> int:
     keyholder = ErasingKeyholder(settings)
     keyholder.require_unlocked()
     entries = list(keyholder.erased())
-    left = _left(settings, entries)
+    left = _left(settings, transport, entries)
     again = [each for each in entries if left.intersection({*each.recordings, each.person, each.mark})]
     for each in again:
         logger.warning("what was erased as entry %s of the ledger is here again, and is removed", each.seq)
@@ -160,11 +161,13 @@ def _give_back(settings: Settings, mark: uuid.UUID, code: str, *, refused: bool)
         log.append(tx, log.Action.ERASE_RUN, actor, "erasure", mark, "failed", code)
 
 
-def _left(settings: Settings, entries: list[Erased]) -> set[uuid.UUID]:
-    """Recordings, persons and marks of the ledger that have a file, or a row that says otherwise."""
+def _left(settings: Settings, transport: Transport, entries: list[Erased]) -> set[uuid.UUID]:
+    """Recordings, persons and marks of the ledger that have a file, sealed or at intake, or a row that says
+    otherwise."""
     recordings = [each for entry in entries for each in entry.recordings]
     persons = [entry.person for entry in entries if entry.person]
-    left = {owner for owner in vault_of(settings).recordings() if owner in {*recordings, *persons}}
+    owners = {*recordings, *persons}
+    left = owners.intersection(vault_of(settings).recordings()) | transport.left_of(recordings)
     whole = [entry.person for entry in entries if entry.person and not entry.kept]
     marks = [entry.mark for entry in entries]
     with transaction("worker", settings) as tx:

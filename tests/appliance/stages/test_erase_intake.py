@@ -70,3 +70,42 @@ def test_a_pipe_in_place_of_a_tombstone_holds_up_no_erasure(site: Site, server: 
     assert not transport_of(site.settings).remove_recording(made)
     assert support.carry_out(site) == 1
     assert tombstone.is_file()
+
+
+def uploaded(folder: Path) -> None:
+    (folder / "tracks").mkdir(parents=True)
+    (folder / "tracks" / "camera.journal").write_bytes(b"what an upload under way made again")
+
+
+def recorded(folder: Path) -> None:
+    folder.mkdir(parents=True)
+    (folder / "records.log").write_bytes(b"{}\n")
+
+
+@pytest.mark.parametrize("left", [uploaded, recorded])
+def test_what_an_upload_under_way_left_at_intake_goes_over_night(
+    site: Site, server: Server, left: Callable[[Path], None]
+) -> None:
+    made, other = (support.recorded(site, name, resume_too=False) for name in ("ming", "hong"))
+    support.mark(site, made)
+    support.days_pass(server, 8)
+    assert support.carry_out(site) == 1
+    for each in (made, other):
+        left(own_folder(site, each))
+    transport = transport_of(site.settings)
+    assert run.remove_again(site.settings, transport) == 1
+    assert not own_folder(site, made).exists()
+    assert own_folder(site, other).exists()
+    assert run.remove_again(site.settings, transport) == 0
+
+
+def test_packets_that_a_restore_of_intake_brought_back_go_over_night(site: Site, server: Server) -> None:
+    made = support.recorded(site, resume_too=False)
+    support.mark(site, made)
+    support.days_pass(server, 8)
+    assert support.carry_out(site) == 1
+    packets = site.settings.intake_folder / "packets" / str(made)
+    packets.mkdir()
+    (packets / "1.packet").write_bytes(b"a name, and questions")
+    assert run.remove_again(site.settings, transport_of(site.settings)) == 1
+    assert not packets.exists()

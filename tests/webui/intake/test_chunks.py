@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from appliance.domain import Limits, ScreenPolicy
+from appliance.intake_folder import IntakeFolder
 from appliance.packet import Policy
 from appliance.stages import record
 from storage.vault import Journal, open_epoch_key, verify_opening
@@ -264,6 +265,32 @@ def test_a_chunk_that_the_seal_overtakes_is_not_acknowledged(
 
     monkeypatch.setattr(Journal, "append", overtaken)
     assert code(candidate.put(epoch, piece)) == (410, "sealed")
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_a_chunk_that_an_erasure_overtakes_leaves_nothing(
+    begun: Begun, site: IntakeSite, monkeypatch: pytest.MonkeyPatch, known: bool
+) -> None:
+    """Everything is removed between the request's first look for a tombstone and its write."""
+    candidate = begun()
+    epoch = candidate.epoch()
+    pieces = [epoch.chunk(b"x") for _ in range(2)]
+    if known:
+        assert candidate.put(epoch, pieces[0])[0] == 201
+    append = Journal.append
+
+    def overtaken(journal: Journal, *record: object) -> str:
+        site.seal(candidate.recording, "erased")
+        inside = IntakeFolder(site.folder.root)
+        assert inside.remove_recording(candidate.recording)
+        assert not inside.left_of([candidate.recording])
+        written = append(journal, *record)
+        assert journal.path.exists()
+        return written
+
+    monkeypatch.setattr(Journal, "append", overtaken)
+    assert code(candidate.put(epoch, pieces[1])) == (410, "sealed")
+    assert site.folder.left_of([candidate.recording]) == set()
 
 
 def test_uploads_are_taken_for_the_grace_and_no_longer(begun: Begun, monkeypatch: pytest.MonkeyPatch) -> None:
