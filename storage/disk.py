@@ -186,16 +186,16 @@ class Temporary:
         self.discard()
 
 
-def open_plain(path: Path) -> int:
-    """A descriptor of a plain file for reading, whoever may have put something else there.
+def open_plain(path: Path, access: int = os.O_RDONLY) -> int:
+    """A descriptor of a plain file, whoever may have put something else there.
 
     Raises FileNotFoundError, and IntegrityError("stranger") for what is no plain file: it is neither followed
     nor waited for.
     """
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        fd = os.open(path, access | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
-        if error.errno in (errno.ELOOP, errno.ENXIO):  # a link, a socket
+        if error.errno in (errno.ELOOP, errno.ENXIO):  # a link, a socket; to be written, a pipe as well
             raise IntegrityError("stranger", f"{path} is no plain file") from error
         raise
     if not stat.S_ISREG(os.fstat(fd).st_mode):
@@ -245,21 +245,27 @@ def remove(path: Path) -> None:
 def destroy(path: Path) -> bool:
     """Overwrite a file with random bytes, fsync, remove its name, fsync the folder. False when there is none.
 
-    What that is worth: a file system that copies on write, a flash disk or a snapshot may keep the old bytes.
+    A link, a pipe or a socket holds no bytes of ours: only its name goes, and what a link points to stays.
+    What it is worth: a file system that copies on write, a flash disk or a snapshot may keep the old bytes.
     """
     try:
-        fd = os.open(path, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        _overwrite_plain(path)
     except FileNotFoundError:
         if path.parent.is_dir():  # another run may have been killed between the removal and its fsync
             sync_folder(path.parent)
         return False
-    try:
-        _overwrite(fd)
-    finally:
-        os.close(fd)
     path.unlink(missing_ok=True)
     sync_folder(path.parent)
     return True
+
+
+def _overwrite_plain(path: Path) -> None:
+    with contextlib.suppress(IntegrityError):
+        fd = open_plain(path, os.O_WRONLY)
+        try:
+            _overwrite(fd)
+        finally:
+            os.close(fd)
 
 
 def _overwrite(fd: int) -> None:
@@ -309,9 +315,10 @@ def leftovers(folder: Path, *, remove: bool = False) -> list[Path]:
 
 
 def is_leftover(path: Path, *, remove: bool = False) -> bool:
-    """Whether no living process is writing this temporary file; with `remove`, it goes."""
-    with contextlib.suppress(FileNotFoundError):
-        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    """Whether no living process is writing this temporary file; with `remove`, it goes. What is no plain
+    file is nobody's: it must not keep the others from being written or removed."""
+    with contextlib.suppress(FileNotFoundError, IntegrityError):
+        fd = open_plain(path)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if remove:

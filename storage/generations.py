@@ -167,7 +167,8 @@ def _lines_without(path: Path, erased: Callable[[str, str], bool]) -> Iterator[b
 
 
 def prove_generation(path: Path) -> Proven:
-    """Read all of it. Raises NotFound, IntegrityError: `generation` (cut, damaged, not one) or `version`."""
+    """Read all of it. Raises NotFound, IntegrityError: `generation` (cut, damaged, not one), `version`, or
+    `stranger` (no plain file)."""
     with _opened(path) as fd:
         return _prove(fd)
 
@@ -333,7 +334,7 @@ def _header(line: bytes) -> tuple[uuid.UUID, str]:
 @contextlib.contextmanager
 def _opened(path: Path) -> Iterator[int]:
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        fd = disk.open_plain(path)
     except FileNotFoundError:
         raise NotFound("generation", path.name) from None
     try:

@@ -55,12 +55,12 @@ class KeyStore:
             disk.replace(path, record)
 
     def get(self, kind: str, key_id: str) -> KeyRecord:
-        """Read a record; it must name itself so. Raises NotFound, IntegrityError("key")."""
+        """Read a record; it must name itself so. Raises NotFound, IntegrityError: `key`, or `stranger` for
+        what is no plain file."""
         if self.is_destroyed(kind, key_id):
             raise NotFound("key", f"{kind} {key_id} was erased")
         try:
-            with self.path(kind, key_id).open("rb") as file:
-                record = parse_record(file.read(MAX_RECORD_BYTES + 1))
+            record = parse_record(disk.read_plain(self.path(kind, key_id), MAX_RECORD_BYTES))
         except FileNotFoundError:
             raise NotFound("key", f"{kind} {key_id}") from None
         self._require_named(record, kind, key_id)
@@ -81,14 +81,18 @@ class KeyStore:
     def destroy(self, kind: str, key_id: str) -> bool:
         """Overwrite and remove a record, and what a crashed writer left of it; False when there is none.
 
-        Once it returns, nothing under this key opens any more. Repeating it is harmless.
+        Once it returns, nothing under this key opens any more. Repeating it is harmless. A link in the
+        record's place goes, what it points to stays; a folder stays, which is no record and gives no key.
         """
         path = self.path(kind, key_id)
         if not path.parent.is_dir():
             return False
         with disk.locked_folder(path.parent):  # never between the two halves of a replacement
             disk.leftovers(path.parent, remove=True)
-            return disk.destroy(path)
+            try:
+                return disk.destroy(path)
+            except IsADirectoryError:
+                return False
 
     def list(self, kind: str) -> list[str]:
         """The ids of this kind, sorted."""

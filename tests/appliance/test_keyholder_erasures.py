@@ -22,7 +22,7 @@ from appliance.keyholder.client import Keyholder
 from appliance.keyholder.custody import Custody
 from appliance.keyholder.server import Server
 from storage import disk
-from storage.vault import EMPTY, Entry, Head, KeyStore, NotFound
+from storage.vault import EMPTY, Entry, Head, IntegrityError, KeyStore, NotFound
 from tests.support.keyholder import running_keyholder, unlock
 
 YEAR = 2026
@@ -110,6 +110,19 @@ def test_a_restored_key_is_destroyed_again_before_the_unlock(settings: Settings,
         assert not keyholder.status().locked
     assert store.list("recording") == [str(other)]
     assert copies(settings)[0].read_bytes() == copies(settings)[1].read_bytes() != b""
+
+
+def test_a_link_in_a_records_place_stops_no_erasure(settings: Settings, server: Server) -> None:
+    recording, custody = made_key(settings, server), custody_of(server)
+    path = custody.store.path("recording", str(recording))
+    path.symlink_to(path.rename(path.with_name("real")))
+    with pytest.raises(IntegrityError, match="no plain file"):
+        custody.tree.new_file_key(recording, "track", "camera")
+    assert erased(server, recording).seq == 1
+    assert custody.store.list("recording") == []
+    custody.lock()
+    unlock(settings)
+    assert not custody.locked
 
 
 class TestRefused:

@@ -130,9 +130,31 @@ def test_a_destroyed_file_is_overwritten_before_its_name_goes(
     assert not disk.destroy(tmp_path / "nowhere" / "f")
 
 
-def test_a_link_in_a_files_place_is_not_destroyed_through(tmp_path: Path) -> None:
-    (tmp_path / "kept").write_bytes(b"kept")
-    (tmp_path / "f").symlink_to(tmp_path / "kept")
-    with pytest.raises(OSError, match="symbolic"):
-        disk.destroy(tmp_path / "f")
-    assert (tmp_path / "kept").read_bytes() == b"kept"
+def test_what_is_no_plain_file_loses_its_name_only(tmp_path: Path, strange: Path) -> None:
+    if strange.is_dir():
+        with pytest.raises(IsADirectoryError):
+            disk.destroy(strange)
+        return
+    assert disk.destroy(strange)
+    assert not os.path.lexists(strange)
+    target = tmp_path / "target"
+    assert not target.exists() or target.read_bytes() == b"genuine"
+
+
+def test_a_pipe_that_somebody_reads_is_not_written_to(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "f")
+    reader = os.open(tmp_path / "f", os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        assert disk.destroy(tmp_path / "f")
+        assert os.read(reader, 1) == b""
+    finally:
+        os.close(reader)
+
+
+def test_what_is_no_plain_file_under_a_temporary_name_is_in_nobodys_way(
+    tmp_path: Path, strange: Path
+) -> None:
+    left = strange.rename(tmp_path / f".f{disk.TEMPORARY_SUFFIX}")
+    disk.write_once(tmp_path / "f", b"ours")
+    assert disk.leftovers(tmp_path, remove=True) == []
+    assert os.path.lexists(left)

@@ -283,6 +283,22 @@ class TestRestore:
         assert store.list("recording") == ["r2"]
 
 
+@pytest.mark.parametrize("put", ["pipe", "link"])
+def test_a_generation_that_is_no_plain_file_is_refused_and_goes_in_time(
+    folder: Path, store: KeyStore, put: str
+) -> None:
+    path = write(folder, store)
+    real = path.rename(folder / "real")
+    whole = real.read_bytes()
+    os.mkfifo(path) if put == "pipe" else path.symlink_to(real)
+    with pytest.raises(IntegrityError, match="stranger"):
+        prove_generation(path)
+    write(folder, store, DAY + dt.timedelta(days=9))
+    assert [each.path for each in prune_generations(folder, DAY + dt.timedelta(days=9), 7)] == [path]
+    assert not os.path.lexists(path)
+    assert real.read_bytes() == whole
+
+
 def test_random_bytes_give_typed_errors(folder: Path, store: KeyStore) -> None:
     path, dice = write(folder, store), random.Random(4)
     whole = path.read_bytes()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import uuid
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from storage import keys
+from storage.check import check_keys
 from storage.errors import IntegrityError, NotFound
 from storage.keystore import KeyStore
 from storage.suites import SUITES
@@ -167,6 +169,40 @@ def test_a_destroyed_record_leaves_nothing(tmp_path: Path) -> None:
     assert [path for path in (tmp_path / "keys").rglob("*") if path.is_file()] == []
     with pytest.raises(NotFound):
         store.get("recording", "r1")
+
+
+@pytest.mark.parametrize("put", ["real", "/dev/zero", "pipe", "folder"])
+def test_a_record_that_is_no_plain_file_gives_no_key_and_can_be_destroyed(tmp_path: Path, put: str) -> None:
+    """Whoever put it there must not be able to keep anything from being erased."""
+    store, made = KeyStore(tmp_path), record()
+    store.put("recording", "r1", made)
+    path = store.path("recording", "r1")
+    real = path.rename(path.with_name("real"))
+    if put == "pipe":
+        os.mkfifo(path)
+    elif put == "folder":
+        path.mkdir()
+    else:
+        path.symlink_to(put)
+    with pytest.raises(IntegrityError, match=f"stranger: {path} is no plain file"):
+        store.get("recording", "r1")
+    with pytest.raises(IntegrityError, match="replaced"):
+        store.put("recording", "r1", made)
+    assert store.destroy("recording", "r1") == (put != "folder")
+    assert os.path.lexists(path) == (put == "folder")
+    assert real.read_bytes() == made  # it may be anybody's: a check names it
+    assert [each.path for each in check_keys(tmp_path) if each.kind == "stranger"][-1] == real
+
+
+def test_a_record_is_restored_in_the_place_of_a_link(tmp_path: Path) -> None:
+    store, made = KeyStore(tmp_path), record()
+    path, real = store.path("recording", "r1"), tmp_path / "real"
+    path.parent.mkdir()
+    real.write_bytes(record())
+    before = real.read_bytes()
+    path.symlink_to(real)
+    assert store.restore(keys.parse_record(made)) == "records"
+    assert (path.read_bytes(), path.is_symlink(), real.read_bytes()) == (made, False, before)
 
 
 def test_a_record_under_another_name_is_refused(tmp_path: Path) -> None:
