@@ -23,6 +23,7 @@ from appliance.vaults import vault_of
 from storage.vault import (
     KEY_ID,
     LEDGER_NAME,
+    Chain,
     Depth,
     Finding,
     KeyStore,
@@ -35,6 +36,7 @@ from storage.vault import (
     check_ledger,
     in_full,
     ledger_exists,
+    missing_keys,
     name_erased,
     newest_chain,
     to_read,
@@ -124,7 +126,7 @@ def look_over(
         report.findings += _unlike_rows(settings, depth, report.findings)
     report.findings += check_keys(settings.keys_folder, depth, report.keys)
     report.findings += _check_ledger(settings)
-    report.findings = _name_erased(settings, report.findings)
+    report.findings = _by_the_ledger(settings, report.findings)
     for path in sorted(settings.intake_folder.glob("recordings/*/tracks/*.journal")):
         report.journals += 1
         report.findings += check_journal(path, in_full(depth, path.parent.parent.name))
@@ -158,15 +160,16 @@ def _check_ledger(settings: Settings) -> list[Finding]:
     return check_ledger(copies, vault_id, public or bytes(32))
 
 
-def _name_erased(settings: Settings, findings: list[Finding]) -> list[Finding]:
-    """What the ledger names as erased is no damage. Before there is a ledger key, nothing was erased."""
-    store = KeyStore(settings.keys_folder)
+def _by_the_ledger(settings: Settings, findings: list[Finding]) -> list[Finding]:
+    """What the ledger names as erased is no damage; a key that is gone without it is. Before there is a
+    ledger key, nothing was erased."""
+    store, chain = KeyStore(settings.keys_folder), Chain()
     copies = [folder / LEDGER_NAME for folder in (settings.keys_folder, settings.vault_folder)]
-    try:
+    with contextlib.suppress(VaultError, ConfigurationError):
         public, vault_id = store.get("service", KEY_ID).public, vault_file.describe(settings).vault_id
-    except (VaultError, ConfigurationError):
-        return findings
-    return name_erased(findings, store, newest_chain(copies, vault_id, public or bytes(32)))
+        chain = newest_chain(copies, vault_id, public or bytes(32))
+        findings = name_erased(findings, store, chain)
+    return findings + list(missing_keys(vault_of(settings), store, chain))
 
 
 def _as_json(finding: Finding) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from appliance.stages.replay.damage import BeingRepairedError
 from appliance.tables import checked_part, document, recording, track, vault_alarm
 from appliance.upkeep import damage, night_check, repair
 from appliance.upkeep.check import look_over
-from storage.vault import Part, Vault
+from storage.vault import Depth, KeyStore, Part, Vault
 from tests.support.damage import flip_segments, samples
 from tests.support.keyholder import unlock
 from tests.support.media import recorded
@@ -90,6 +90,18 @@ def test_locked_it_goes_by_digests_and_says_so(site: Site, made: uuid.UUID) -> N
     flip_segments(path_of(site, made, "track", "camera"), 2)
     report = look_over(site.settings, True, None, WORKER)
     assert [finding.kind for finding in report.damage] == ["digest"]
+
+
+@pytest.mark.parametrize("depth", [False, Part(1, 28), True])
+def test_a_key_record_that_is_gone_is_damage_also_at_a_quick_look(
+    site: Site, made: uuid.UUID, depth: Depth
+) -> None:
+    record = KeyStore(site.settings.keys_folder).path("recording", str(made))
+    record.rename(record.with_name("elsewhere"))
+    found = look_over(site.settings, depth, None, WORKER).damage
+    assert [(each.kind, each.path) for each in found if each.kind == "no_key"] == [("no_key", record)]
+    record.with_name("elsewhere").rename(record)
+    assert look_over(site.settings, depth, None, WORKER).damage == []
 
 
 def test_damage_is_an_alarm_once_marks_its_recording_and_is_repaired(site: Site, made: uuid.UUID) -> None:
