@@ -29,20 +29,31 @@ class Ledger:
         """`copies`: the files, that beside the keys first; `public`: of the ledger key, 32 bytes."""
         self._copies, self._vault_id, self._public = tuple(copies), vault_id, public
         self._chain: Chain | None = None
+        self._settled = False
 
     @property
     def chain(self) -> Chain:
-        """What is proven; settled first where that has not been done since a failure."""
+        """What is proven. Once it is, this writes nothing: a disk that takes no entry stops no reading."""
         return self._chain if self._chain is not None else self.settle()
+
+    @property
+    def proven(self) -> bool:
+        """Whether the copies were compared and believed, though one may still lack an entry."""
+        return self._chain is not None
+
+    def current(self) -> Chain:
+        """What is proven, in both copies: settled first where a write failed since."""
+        return self.chain if self._settled else self.settle()
 
     def settle(self, known: Iterable[Known] = ()) -> Chain:
         """Compare the copies, take over the longer one, and demand that it is no shorter than what is known.
 
         What a crash left is tidied: a torn last line is cut, a copy that lacks the last entry gets it. Raises
         LedgerError, or IntegrityError("stranger") for no plain file, naming the copy and what is wrong; then
-        nothing was changed.
+        nothing was changed. Raises VaultFull, StoreDown, OSError where a copy cannot be made good: what is
+        proven is known all the same.
         """
-        self._chain = None
+        self._settled, self._chain = False, None
         found = [(path, self._read(path)) for path in self._copies]
         longest = max((chain for _, chain in found), key=lambda chain: len(chain.entries))
         for path, chain in found:
@@ -50,12 +61,13 @@ class Ledger:
             if longest.heads[count] != chain.heads[-1]:
                 raise LedgerError("forked", f"{path}: its entry {count} is another than in the other copy")
         longest.require(known)
+        self._chain = longest
         for path, chain in found:
             missing = longest.lines_after(len(chain.entries))
             if chain.torn or missing:
                 self._write(path, chain.size, missing, torn=chain.torn)
         longest.torn = 0
-        self._chain = longest
+        self._settled = True
         return longest
 
     def append(
@@ -67,15 +79,15 @@ class Ledger:
     ) -> Entry:
         """Write one entry, lasting in both copies when this returns. After an error the next call finds out
         whether it is there. Raises LedgerError, VaultFull, IntegrityError."""
-        chain = self.chain
+        chain = self.current()
         entry = make_entry(chain, self._vault_id, kind, body, sign, at)
         if chain.size + len(entry.line) + 1 > MAX_LEDGER_BYTES:  # nobody could read it any more
             raise VaultFull("limit", f"{MAX_LEDGER_BYTES} bytes of the erase ledger")
-        self._chain = None
+        self._settled = False
         for path in self._copies:
             self._write(path, chain.size, entry.line + b"\n")
         chain.add(entry)
-        self._chain = chain
+        self._settled = True
         return entry
 
     def _read(self, path: Path) -> Chain:

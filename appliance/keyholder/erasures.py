@@ -42,6 +42,8 @@ from storage.vault import (
     Ledger,
     LedgerError,
     NotFound,
+    StoreDown,
+    VaultFull,
     erase_body,
     ledger_exists,
     newest_chain,
@@ -132,9 +134,13 @@ class Erasures:
         with self._guard, self._told():
             known = list(self._known())
             ledger = Ledger(self.copies, self._vault_id, self._ledger_key(vault_key, known))
-            chain = ledger.settle(known)
+            try:
+                self._destroy_again(ledger.settle(known))
+            except (OSError, VaultFull, StoreDown) as error:
+                if not ledger.proven:
+                    raise
+                logger.error("a copy of the erase ledger cannot be made good, so erasing waits: %s", error)
             self._ledger = ledger
-            self._destroy_again(chain)
             self._expected = None
 
     def erase(
@@ -150,7 +156,7 @@ class Erasures:
         Raises VaultLockedError, LedgerError, VaultFull; then the entry may be there, and a repeat goes on.
         """
         with self._guard:
-            entry = self.chain().of_mark(mark)
+            entry = self._current().of_mark(mark)
             if entry is None:
                 entry = self._append(ERASE, erase_body(mark, event, person, recordings, kept))
             self._destroy(entry)
@@ -159,7 +165,7 @@ class Erasures:
     def note_day_key(self, day: str) -> None:
         """Write that a day key is destroyed, before its record goes; once for each."""
         with self._guard:
-            if ("day", day) not in self.chain().destroyed:
+            if ("day", day) not in self._current().destroyed:
                 self._append(DAY_KEY, {"day": day})
 
     def sign(self, message: bytes) -> bytes:
@@ -179,6 +185,12 @@ class Erasures:
             filed = Chain() if public is None else newest_chain(self.copies, self._vault_id, public)
             self._as_filed = version, filed
         return self._as_filed[1]
+
+    def _current(self) -> Chain:
+        """What is in both copies. Raises VaultLockedError before the first unlock, and as an append does."""
+        if self._ledger is None:
+            raise VaultLockedError
+        return self._ledger.current()
 
     def _append(self, kind: str, body: dict[str, Any]) -> Entry:
         assert self._ledger is not None

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import errno
 import hashlib
 import os
 import shutil
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
@@ -332,3 +334,36 @@ def test_the_status_says_how_far_it_goes(settings: Settings, server: Server) -> 
     head = Head.parse(keyholder.status().ledger)
     assert head.count == 1
     assert head == custody_of(server).erasures.head
+
+
+@pytest.mark.parametrize("code", [errno.EROFS, errno.ENOSPC])
+@pytest.mark.parametrize("which", [0, 1])
+def test_a_disk_that_takes_no_entry_stops_erasing_and_nothing_else(
+    settings: Settings, server: Server, monkeypatch: pytest.MonkeyPatch, which: int, code: int
+) -> None:
+    goes, stays, went = (made_key(settings, server) for _ in range(3))
+    erased(server, went)
+    custody, mark, path = custody_of(server), uuid.uuid4(), copies(settings)[which]
+    locked_file = disk.locked_file
+
+    def refuses(wanted: Path, *, create: bool, exclusive: bool) -> Any:
+        if wanted == path:
+            raise OSError(code, os.strerror(code), str(path))
+        return locked_file(wanted, create=create, exclusive=exclusive)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(disk, "locked_file", refuses)
+        for _ in range(2):
+            with pytest.raises(OSError, match=os.strerror(code)):
+                custody.erasures.erase(mark, uuid.uuid4(), None, [goes], [])
+            custody.tree.new_file_key(stays, "track", "camera")
+            assert Keyholder(settings).publics().vault_id
+        custody.lock()
+        unlock(settings)
+        assert not Keyholder(settings).status().locked
+    assert KeyStore(settings.keys_folder).list("recording") == sorted([str(goes), str(stays)])
+    custody.erasures.erase(mark, uuid.uuid4(), None, [goes], [])
+    assert KeyStore(settings.keys_folder).list("recording") == [str(stays)]
+    assert custody.erasures.head.count == 2
+    first, second = (copy.read_bytes() for copy in copies(settings))
+    assert first == second
