@@ -63,6 +63,10 @@ class MarkRow:
         """From when on no backup opens it."""
         return dt.datetime.fromisoformat(self.statement["unrecoverable_at"]) if self.statement else None
 
+    def took(self, recording_id: uuid.UUID) -> bool:
+        """Whether this erasure destroyed the keys of a recording: a mark also names what a hold kept."""
+        return self.statement is not None and str(recording_id) in self.statement["recordings"]
+
     @property
     def fingerprint(self) -> str:
         """Of the ledger key that signed the certificate, as `fupan vault status` shows it."""

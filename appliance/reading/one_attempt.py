@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 import uuid
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +11,6 @@ from typing import Any
 from sqlalchemy import Connection, Row, select
 
 from appliance import consents
-from appliance.domain import RecordingState
 from appliance.reading.interviews import AttemptRow, attempt_row, rows
 from appliance.tables import (
     account,
@@ -106,9 +106,9 @@ def _history(tx: Connection, attempt_id: uuid.UUID, records: list[Row[Any]]) -> 
     state = tx.execute(select(analysis).where(analysis.c.recording_id == attempt_id)).one_or_none()
     if state is not None and state.finished_at:
         found.append(Happening(state.finished_at, f"analysis:{state.state}", {}))
-    # A mark also names what a legal hold kept: only what is gone was erased.
-    gone = (recording.c.id == attempt_id) & (recording.c.state == RecordingState.ERASED)
-    named = erasure.c.recordings.contains([attempt_id])
-    erased = tx.scalars(select(erasure.c.erased_at).join(recording, gone).where(named))
-    found += [Happening(at, "erased", {}) for at in erased if at is not None]
+    # A mark also names what a legal hold kept: its certificate says what went.
+    named = erasure.c.recordings.contains([attempt_id]) & erasure.c.certificate.is_not(None)
+    for row in tx.execute(select(erasure.c.erased_at, erasure.c.certificate).where(named)):
+        if str(attempt_id) in json.loads(row.certificate["statement"])["recordings"]:
+            found.append(Happening(row.erased_at, "erased", {}))
     return sorted(found, key=lambda each: each.at)

@@ -13,6 +13,7 @@ from appliance.database import transaction
 from appliance.domain import Role
 from appliance.keyholder.client import Keyholder
 from appliance.keyholder.server import Server
+from appliance.stages.erase import holds
 from appliance.tables import erasure, legal_hold
 from tests.support import erasure as support
 from tests.support.desk import SAME_ORIGIN, Desk, post
@@ -148,6 +149,30 @@ def test_holds_are_the_security_administrators_and_name_nobody(desk: Desk) -> No
     assert post(desk.client(Role.RECRUITER, "en"), f"/holds/{hold}/lift").status_code == 404
     assert post(officer, f"/holds/{hold}/lift").status_code == 303
     assert post(officer, f"/holds/{hold}/lift").status_code == 409
+
+
+def test_a_page_says_erased_of_the_erasure_that_took_it_and_not_of_one_that_a_hold_kept_it_from(
+    desk: Desk, server: Server
+) -> None:
+    made = support.recorded(desk.site, resume_too=False)
+    officer, hold = support.hold(desk.site, made)
+    kept_by = support.mark(desk.site, made, whole=True)
+    support.days_pass(server, 8)
+    support.carry_out(desk.site)
+    page = f"/attempts/{made}"
+    client = desk.client(Role.RECRUITER, "en")
+    told = client.get(page).text
+    assert ("This interview was erased." in told, "a legal hold kept this interview" in told) == (False, True)
+    with transaction("staff", desk.settings) as tx:
+        holds.lift(tx, officer, hold)
+    taken_by = support.mark(desk.site, made, whole=True)
+    support.days_pass(server, 20)
+    support.carry_out(desk.site)
+    assert support.marks_of(desk.site) == {kept_by: "erased", taken_by: "erased"}
+    told = client.get(page).text
+    assert told.count("This interview was erased.") == 1
+    assert told.count("a legal hold kept this interview") == 1
+    assert told.count("Erased: its key was destroyed") == 1
 
 
 def test_another_departments_marks_are_not_there(desk: Desk) -> None:
