@@ -14,7 +14,7 @@ import logging
 import os
 import threading
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -104,10 +104,12 @@ class Erasures:
         with self._guard:
             return self._ledger is not None and (kind, key_id) in self._ledger.chain.destroyed
 
-    def is_named(self, kind: str, key_id: str) -> bool:
-        """Whether the ledger names this key, before the first unlock as the files say: for what is copied."""
+    @property
+    def named(self) -> Collection[tuple[str, str]]:
+        """Kind and id of each key that was erased; before the first unlock as the files say, which counts for
+        no proof: for what is copied and written down meanwhile."""
         with self._guard:
-            return (kind, key_id) in self._present().destroyed
+            return self._present().destroyed
 
     def chain(self) -> Chain:
         """What has been erased. Raises VaultLockedError before the first unlock."""

@@ -137,3 +137,16 @@ def test_a_mark_of_somebody_elses_recording_erases_nothing(site: Site, server: S
     support.days_pass(server, 30)
     assert support.carry_out(site) == 0
     assert len(support.keys(site, "recording")) == 2
+
+
+def test_a_mark_is_written_down_before_the_first_unlock_too(
+    site: Site, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its days begin when the keyholder hears of it, not when somebody unlocks."""
+    made = support.recorded(site, resume_too=False)
+    server.service.custody.lock()
+    monkeypatch.setattr(server.service.custody.erasures, "_ledger", None)  # as after a start
+    with transaction("staff", site.settings) as tx:
+        erase.mark(tx, site.settings, site.recruiter, made, whole=True, basis="request")
+    assert ErasingKeyholder(site.settings).heed_erasures() == 1
+    assert ErasingKeyholder(site.settings).heed_erasures() == 0

@@ -34,15 +34,13 @@ class Believed:
 
 
 def believe(desk: Desk, tx: Connection) -> Believed:
-    """Compare the database with what the keyholder knows by itself. Raises DatabaseDoubtfulError,
-    VaultLockedError."""
+    """Compare the database with what the keyholder knows by itself. Raises DatabaseDoubtfulError."""
     if desk.clock.leapt:
         raise DatabaseDoubtfulError(what="the clock was set by more than an hour")
     used, invited, lost = _recorded(desk)
     custody = desk.custody
     keyed = frozenset(map(uuid.UUID, custody.store.list("recording")))
-    destroyed = custody.erasures.chain().destroyed
-    erased = frozenset(uuid.UUID(key_id) for kind, key_id in destroyed if kind == "recording")
+    erased = frozenset(uuid.UUID(key_id) for kind, key_id in custody.erasures.named if kind == "recording")
     day_gate.require_believable(tx, custody.vault_id, used, frozenset(invited), keyed - lost, erased)
     return Believed(earlier_clock(desk, tx), invited, keyed, erased)
 
@@ -84,7 +82,7 @@ class Accepting:
         return gate.missing_events(self._desk.settings, used), sorted(gone, key=str)
 
     def _is_erased(self, recording: uuid.UUID) -> bool:
-        return ("recording", str(recording)) in self._desk.custody.erasures.chain().destroyed
+        return ("recording", str(recording)) in self._desk.custody.erasures.named
 
 
 def _recorded(
