@@ -16,7 +16,7 @@ import re
 import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -32,6 +32,7 @@ KINDS = frozenset({"day", "department-year", "recording", "person", "service", "
 MAX_RECORD_BYTES = 4096
 Key = bytes | bytearray
 _KEY_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
+_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 @dataclass(frozen=True)
@@ -179,6 +180,16 @@ def check_name(kind: str, key_id: str) -> None:
     """Kinds are known; ids are safe as file names. Raises IntegrityError("key")."""
     if kind not in KINDS or not _KEY_ID.fullmatch(key_id):
         raise IntegrityError("key", "kind or id is not allowed")
+
+
+def is_key_id(kind: str, key_id: str) -> bool:
+    """Whether a key of this kind may be called so: a recording's or person's by their id, a day's by its
+    date. Of the others any safe name."""
+    if kind == "day":
+        with contextlib.suppress(ValueError):
+            return date.fromisoformat(key_id).isoformat() == key_id
+        return False
+    return (_UUID if kind in ("recording", "person") else _KEY_ID).fullmatch(key_id) is not None
 
 
 def derive_file_key(owner_key: bytes, header: SealedHeader | bytes) -> bytes:

@@ -9,7 +9,7 @@ from typing import Literal
 
 from storage import disk
 from storage.errors import Destroyed, IntegrityError, NotFound
-from storage.keys import MAX_RECORD_BYTES, KeyRecord, check_name, parse_record
+from storage.keys import MAX_RECORD_BYTES, KeyRecord, check_name, is_key_id, parse_record
 
 SUFFIX = ".key"
 
@@ -95,9 +95,11 @@ class KeyStore:
                 return False
 
     def list(self, kind: str) -> list[str]:
-        """The ids of this kind, sorted."""
+        """The ids of this kind, sorted. A name that no such key has is left out: a check tells of it, and it
+        must not stop whoever asks for recordings, persons or days."""
         check_name(kind, "any")
-        return sorted(path.name.removesuffix(SUFFIX) for path in (self.root / kind).glob(f"[!.]*{SUFFIX}"))
+        names = (path.name.removesuffix(SUFFIX) for path in (self.root / kind).glob(f"[!.]*{SUFFIX}"))
+        return sorted(name for name in names if is_key_id(kind, name))
 
     @staticmethod
     def _require_named(record: KeyRecord, kind: str, key_id: str) -> None:

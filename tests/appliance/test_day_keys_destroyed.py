@@ -76,6 +76,11 @@ def test_what_may_still_be_opened_holds_the_keys_of_its_days(vault: Vault, case:
     assert vault.destroy() == [each for each in IDLE if each not in held]
 
 
+def test_a_file_that_somebody_left_among_the_keys_holds_none(vault: Vault) -> None:
+    (vault.settings.keys_folder / "day" / "kept-by-admin.key").write_bytes(b"")
+    assert vault.destroy() == IDLE
+
+
 def test_a_key_that_intake_bound_with_by_a_wrong_clock_is_held_too(vault: Vault) -> None:
     made = vault.interview(-3, 4, "recording", "collecting")
     factory.pin_browser_key(vault.settings, made, bytes(65))

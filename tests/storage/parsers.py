@@ -166,7 +166,7 @@ def _ledger(_folder: Path) -> Parser:
 def _generation(folder: Path) -> Parser:
     store, (chain, _public) = KeyStore(folder / "keys"), _chain()
     for number in range(3):
-        name = f"r{number}"
+        name = str(uuid.UUID(int=number))
         record = wrap(make_vectors.PARENT, kind="recording", key_id=name, parent="p", key=new_key())
         store.put("recording", name, record)
     proven, _ = write_generation(folder, DAY, builders.VAULT, store, chain.lines_after(0), b"{}")

@@ -34,6 +34,7 @@ SIGNER = Ed25519PrivateKey.from_private_bytes(bytes(range(1, 33)))
 PUBLIC = SIGNER.public_key().public_bytes_raw()
 DAY = dt.date(2026, 7, 14)
 DESCRIPTION = b'{"vault":"x"}'
+R1, R2, R3, P1 = (str(uuid.UUID(int=number)) for number in range(1, 5))
 
 
 def record(kind: str, key_id: str, public: bytes | None = None) -> bytes:
@@ -43,7 +44,7 @@ def record(kind: str, key_id: str, public: bytes | None = None) -> bytes:
 @pytest.fixture
 def store(tmp_path: Path) -> KeyStore:
     made = KeyStore(tmp_path / "keys")
-    for kind, key_id in (("day", "2026-07-14"), ("recording", "r1"), ("recording", "r2"), ("person", "p1")):
+    for kind, key_id in (("day", "2026-07-14"), ("recording", R1), ("recording", R2), ("person", P1)):
         made.put(kind, key_id, record(kind, key_id))
     made.put("service", KEY_ID, record("service", KEY_ID, PUBLIC))
     return made
@@ -68,15 +69,15 @@ def write(folder: Path, store: KeyStore, day: dt.date = DAY, chain: Chain | None
 
 
 def test_what_is_written_is_read_back(folder: Path, store: KeyStore) -> None:
-    store.path("recording", "r2").write_bytes(b"damaged")
+    store.path("recording", R2).write_bytes(b"damaged")
     proven, damaged = write_generation(folder, DAY, VAULT, store, b"", DESCRIPTION)
-    assert damaged == [("recording", "r2")]
+    assert damaged == [("recording", R2)]
     assert proven == prove_generation(folder / "2026-07-14.keys")
     assert (proven.vault_id, proven.description) == (VAULT, DESCRIPTION)
     assert proven.names == {
         ("day", "2026-07-14"),
-        ("recording", "r1"),
-        ("person", "p1"),
+        ("recording", R1),
+        ("person", P1),
         ("service", KEY_ID),
     }
     assert (folder / "2026-07-14.keys").stat().st_mode & 0o777 == 0o600
@@ -138,8 +139,8 @@ def test_a_generation_of_the_same_day_takes_the_place_of_the_earlier(folder: Pat
     other = first.with_name("seen")
     other.hardlink_to(first)
     before = first.read_bytes()
-    store.put("recording", "r3", record("recording", "r3"))
-    assert ("recording", "r3") in prove_generation(write(folder, store)).names
+    store.put("recording", R3, record("recording", R3))
+    assert ("recording", R3) in prove_generation(write(folder, store)).names
     assert [each.name for each in folder.iterdir() if each != other] == ["2026-07-14.keys"]
     assert other.read_bytes() != before  # overwritten before its name went
     assert len(other.read_bytes()) == len(before)
@@ -201,15 +202,15 @@ class TestRestore:
         self, folder: Path, store: KeyStore, copies: tuple[Path, Path]
     ) -> None:
         path = write(folder, store)
-        was = store.get("recording", "r1")
-        store.path("recording", "r1").write_bytes(b"damaged")
+        was = store.get("recording", R1)
+        store.path("recording", R1).write_bytes(b"damaged")
         store.path("day", "2026-07-14").unlink()
-        newer = record("person", "p1")
-        store.path("person", "p1").write_bytes(newer)
+        newer = record("person", P1)
+        store.path("person", P1).write_bytes(newer)
         done = restore_generation(path, store, copies, VAULT)
         assert (done.records, done.kept) == (2, 3)
-        assert store.get("recording", "r1") == was
-        assert store.get("person", "p1").encode() == newer
+        assert store.get("recording", R1) == was
+        assert store.get("person", P1).encode() == newer
 
     def test_never_what_was_erased_since(
         self, folder: Path, store: KeyStore, copies: tuple[Path, Path]
@@ -257,7 +258,7 @@ class TestRestore:
         self, folder: Path, store: KeyStore, copies: tuple[Path, Path]
     ) -> None:
         path = write(folder, store, chain=chain_of(str(uuid.UUID(int=77))))
-        store.path("recording", "r1").unlink()
+        store.path("recording", R1).unlink()
         copies[0].write_bytes(chain_of(str(uuid.UUID(int=79))).lines_after(0))
         with pytest.raises(IntegrityError, match="two histories"):
             restore_generation(path, store, copies, VAULT)
@@ -268,7 +269,7 @@ class TestRestore:
         path.write_bytes(path.read_bytes()[:-1])
         with pytest.raises(IntegrityError, match="cut"):
             restore_generation(path, store, copies, VAULT)
-        assert store.list("recording") == ["r2"]
+        assert store.list("recording") == [R2]
 
     def test_a_forged_ledger_in_a_generation_is_refused(
         self, folder: Path, store: KeyStore, copies: tuple[Path, Path]
@@ -277,10 +278,10 @@ class TestRestore:
         body = erase_body(uuid.UUID(int=1), uuid.UUID(int=9), None, [uuid.UUID(int=77)], [])
         forged.add(make_entry(forged, VAULT, ERASE, body, Ed25519PrivateKey.generate().sign))
         path = write(folder, store, chain=forged)
-        store.path("recording", "r1").unlink()
+        store.path("recording", R1).unlink()
         with pytest.raises(LedgerError, match="forged"):
             restore_generation(path, store, copies, VAULT)
-        assert store.list("recording") == ["r2"]
+        assert store.list("recording") == [R2]
 
 
 @pytest.mark.parametrize("put", ["pipe", "link"])

@@ -153,9 +153,26 @@ def test_a_store_keeps_a_record_and_never_another_in_its_place(tmp_path: Path) -
     with pytest.raises(IntegrityError, match="replaced"):
         store.put("recording", "r1", record())
     assert keys.unwrap(PARENT, store.get("recording", "r1")) == bytes(32)
-    assert store.list("recording") == ["r1"]
-    assert store.list("day") == []
     assert [path.name for path in (tmp_path / "keys").rglob("*") if path.is_file()] == ["r1.key"]
+
+
+def test_a_name_that_no_key_of_its_kind_has_is_not_listed(tmp_path: Path) -> None:
+    """A person may have left a file there: it is a stranger's, and stops nobody who asks for the others."""
+    store, owner = KeyStore(tmp_path), str(uuid.uuid4())
+    for kind, key_id in (
+        ("recording", owner),
+        ("person", owner),
+        ("day", "2026-11-22"),
+        ("department-year", f"{owner}.2026"),
+        ("service", "ledger-1"),
+    ):
+        store.put(kind, key_id, record(kind=kind, key_id=key_id))
+        for foreign in ("kept-by-admin", owner.upper(), "2026-11-31", "20261122", "2026-11-22 (copy)", "é"):
+            if kind in ("recording", "person", "day") or " " in foreign:
+                (tmp_path / kind / f"{foreign}.key").write_bytes(b"x")
+        assert store.list(kind) == [key_id]
+    assert {each.kind for each in check_keys(tmp_path)} == {"key", "stranger"}
+    assert KeyStore(tmp_path / "none").list("day") == []
 
 
 def test_a_destroyed_record_leaves_nothing(tmp_path: Path) -> None:

@@ -102,6 +102,17 @@ def test_one_interview_alone(site: Site, server: Server) -> None:
         erase.mark(tx, site.settings, site.recruiter, made, whole=False, basis="request")
 
 
+def test_a_file_that_somebody_left_among_the_keys_stops_no_erasure(site: Site, server: Server) -> None:
+    made = support.recorded(site, resume_too=False)
+    support.mark(site, made)
+    support.days_pass(server, 8)
+    left = site.settings.keys_folder / "recording" / "kept-by-admin.key"
+    left.write_bytes(b"")
+    assert support.carry_out(site) == 1
+    assert support.keys(site, "recording") == []
+    assert left.exists()
+
+
 def test_a_mark_that_was_taken_back_erases_nothing(site: Site, server: Server) -> None:
     made = support.recorded(site, resume_too=False)
     mark = support.mark(site, made)
