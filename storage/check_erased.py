@@ -33,15 +33,23 @@ def name_erased(findings: Iterable[Finding], store: KeyStore, chain: Chain) -> l
     return named + [Finding(path, "erased", DETAIL) for path in sorted(left)]
 
 
-def missing_keys(vault: Vault, store: KeyStore, chain: Chain) -> Iterator[Finding]:
-    """Whose sealed files nobody can open since their key record is gone, though no erasure names it.
+def without_key(vault: Vault, store: KeyStore) -> list[str]:
+    """The recordings and persons that have sealed files and no key record.
 
-    A tier that cannot be looked at is another finding's matter.
+    Ask before the ledger is read: whoever seals makes the key first, and whoever erases writes the entry
+    before the key goes. A tier that cannot be looked at is another finding's matter.
     """
-    kept = {key_id for kind in ("recording", "person") for key_id in store.list(kind)}
-    kept |= {key_id for kind, key_id in chain.destroyed if kind != "day"}
-    detail = "its sealed files open no more; fupan vault restore-keys puts it back from a backup of the keys"
+    owners: list[str] = []
     with contextlib.suppress(StoreDown):
-        for owner in vault.recordings():
-            if str(owner) not in kept:
-                yield Finding(store.path("recording", str(owner)), "no_key", detail)
+        owners += map(str, vault.recordings())
+    kept = {key_id for kind in ("recording", "person") for key_id in store.list(kind)}
+    return [owner for owner in owners if owner not in kept]
+
+
+def missing_keys(keyless: Iterable[str], store: KeyStore, chain: Chain) -> Iterator[Finding]:
+    """Of those without a key record, whose nobody erased: nobody can open their sealed files."""
+    erased = {key_id for kind, key_id in chain.destroyed if kind != "day"}
+    detail = "its sealed files open no more; fupan vault restore-keys puts it back from a backup of the keys"
+    for owner in keyless:
+        if owner not in erased:
+            yield Finding(store.path("recording", owner), "no_key", detail)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from storage.certificate_format import make_certificate, unrecoverable_from
 from storage.check import check, check_journal, check_keys, check_ledger, to_read
-from storage.check_erased import missing_keys, name_erased
+from storage.check_erased import missing_keys, name_erased, without_key
 from storage.check_store import Depth, Finding, Part, Seen, in_full
 from storage.disk import remove, replace, sync_folder, write_once
 from storage.errors import (
@@ -235,6 +235,7 @@ __all__ = [
     "verify_by_browser",
     "verify_opening",
     "wire_digest",
+    "without_key",
     "wrap",
     "write_generation",
     "write_once",

@@ -40,6 +40,7 @@ from storage.vault import (
     name_erased,
     newest_chain,
     to_read,
+    without_key,
 )
 
 VERSION = 1
@@ -164,12 +165,13 @@ def _by_the_ledger(settings: Settings, findings: list[Finding]) -> list[Finding]
     """What the ledger names as erased is no damage; a key that is gone without it is. Before there is a
     ledger key, nothing was erased."""
     store, chain = KeyStore(settings.keys_folder), Chain()
+    keyless = without_key(vault_of(settings), store)
     copies = [folder / LEDGER_NAME for folder in (settings.keys_folder, settings.vault_folder)]
     with contextlib.suppress(VaultError, ConfigurationError):
         public, vault_id = store.get("service", KEY_ID).public, vault_file.describe(settings).vault_id
         chain = newest_chain(copies, vault_id, public or bytes(32))
         findings = name_erased(findings, store, chain)
-    return findings + list(missing_keys(vault_of(settings), store, chain))
+    return findings + list(missing_keys(keyless, store, chain))
 
 
 def _as_json(finding: Finding) -> dict[str, Any]:

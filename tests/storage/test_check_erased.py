@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import os
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 from storage.check import check_keys
-from storage.check_erased import name_erased
+from storage.check_erased import missing_keys, name_erased, without_key
 from storage.check_store import Finding
 from storage.keys import new_key, wrap
 from storage.keystore import KeyStore
 from storage.layout import Place
 from storage.ledger_format import ERASE, Chain, erase_body, make_entry
+from storage.segment_format import new_header
+from storage.vault import Vault
 from tests.storage.test_ledger import KEY, VAULT
 
 
@@ -37,3 +42,37 @@ def test_what_the_ledger_names_is_told_apart_from_damage(tmp_path: Path) -> None
         (str(store.path("person", str(person))), "erased", True),
         ("x.fps", "erased", True),
     }
+
+
+def test_what_is_sealed_or_erased_meanwhile_lacks_no_key(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A check runs beside the site: only what was lost is told."""
+    vault, store, under = Vault(tmp_path / "vault"), KeyStore(tmp_path / "keys"), new_key()
+    lost, erased, new = (uuid.UUID(int=number) for number in range(1, 4))
+    chain = Chain()
+
+    def make(owner: uuid.UUID) -> None:
+        store.put(
+            "recording",
+            str(owner),
+            wrap(under, kind="recording", key_id=str(owner), parent="vault", key=new_key()),
+        )
+        header = new_header(VAULT, owner, "document", "transcript")
+        vault.write_document(owner, "transcript", header, new_key(), b"what was said")
+
+    def listed() -> Iterator[uuid.UUID]:
+        yield from recordings()
+        make(new)
+        entry = make_entry(chain, VAULT, ERASE, erase_body(new, new, None, [erased], []), KEY.sign)
+        chain.add(entry)
+        store.destroy("recording", str(erased))
+
+    make(lost)
+    make(erased)
+    store.path("recording", str(lost)).unlink()
+    recordings = vault.recordings
+    monkeypatch.setattr(vault, "recordings", listed)
+    keyless = without_key(vault, store)
+    assert keyless == [str(lost), str(erased)]
+    assert [each.path for each in missing_keys(keyless, store, chain)] == [store.path("recording", str(lost))]
