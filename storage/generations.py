@@ -13,7 +13,7 @@ import hashlib
 import json
 import os
 import uuid
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -136,7 +136,7 @@ def prune_generations(folder: Path, today: dt.date, kept_days: int) -> list[Gene
 
 
 def thin_generations(
-    folder: Path, today: dt.date, kept_days: int, erased: Callable[[str, str], bool]
+    folder: Path, today: dt.date, kept_days: int, erased: Collection[Name]
 ) -> list[Generation]:
     """Write those of more than `kept_days` days anew without the records that were erased, and those of days
     to come, which a clock that was ahead has left: neither may keep what was erased for longer than the
@@ -147,7 +147,7 @@ def thin_generations(
         try:
             if oldest <= each.day <= today:
                 continue
-            if not any(erased(*name) for name in prove_generation(each.path).names):
+            if prove_generation(each.path).names.isdisjoint(erased):
                 continue
             _put(each.path, _lines_without(each.path, erased))
         except IntegrityError:
@@ -156,11 +156,11 @@ def thin_generations(
     return changed
 
 
-def _lines_without(path: Path, erased: Callable[[str, str], bool]) -> Iterator[bytes]:
+def _lines_without(path: Path, erased: Collection[Name]) -> Iterator[bytes]:
     for tag, line in _read(path):
         if tag == RECORD:
             record = parse_record(line)
-            if erased(record.kind, record.id):
+            if (record.kind, record.id) in erased:
                 continue
         if tag != END:
             yield tag + line

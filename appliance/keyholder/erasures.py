@@ -14,7 +14,7 @@ import logging
 import os
 import threading
 import uuid
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -105,11 +105,11 @@ class Erasures:
             return self._ledger is not None and (kind, key_id) in self._ledger.chain.destroyed
 
     @property
-    def named(self) -> Collection[tuple[str, str]]:
-        """Kind and id of each key that was erased; before the first unlock as the files say, which counts for
-        no proof: for what is copied and written down meanwhile."""
+    def named(self) -> frozenset[tuple[str, str]]:
+        """Kind and id of each key that was erased until now; before the first unlock as the files say, which
+        counts for no proof: for what is copied and written down meanwhile."""
         with self._guard:
-            return self._present().destroyed
+            return frozenset(self._present().destroyed)
 
     def chain(self) -> Chain:
         """What has been erased. Raises VaultLockedError before the first unlock."""
@@ -137,11 +137,13 @@ class Erasures:
             known = list(self._known())
             ledger = Ledger(self.copies, self._vault_id, self._ledger_key(vault_key, known))
             try:
-                self._destroy_again(ledger.settle(known))
+                ledger.settle(known)
             except (OSError, VaultFull, StoreDown) as error:
                 if not ledger.proven:
                     raise
                 logger.error("a copy of the erase ledger cannot be made good, so erasing waits: %s", error)
+            else:
+                self._destroy_again(ledger.chain)
             self._ledger = ledger
             self._expected = None
 

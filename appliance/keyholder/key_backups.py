@@ -116,9 +116,15 @@ class KeyBackups:
             description = self._description.read_bytes()
             with contextlib.suppress(FileExistsError):
                 write_once(self._noted, f"{self._folder}\n".encode())
-            before = self._generations()
+            before, erased = self._generations(), self._erasures.named
             proven, lost = write_generation(
-                self._folder, today, self._vault_id, self._store, lines, description, self._kept_in(before)
+                self._folder,
+                today,
+                self._vault_id,
+                self._store,
+                lines,
+                description,
+                self._kept_in(before, erased),
             )
             damaged = tuple(f"{kind} {key_id}" for kind, key_id in lost)
             for name in damaged:
@@ -126,22 +132,20 @@ class KeyBackups:
             removed = []
             if not lost and not _resumes(before, today):
                 removed = prune_generations(self._folder, today, KEPT_DAYS)
-            thin_generations(self._folder, today, KEPT_DAYS, self._is_named)
+            thin_generations(self._folder, today, KEPT_DAYS, erased)
             self._names.clear()
         days = tuple(str(each.day) for each in removed)
         return Made(str(today), len(proven.names), damaged, days)
 
-    def _kept_in(self, found: list[Generation]) -> list[tuple[Path, Collection[tuple[str, str]]]]:
+    def _kept_in(
+        self, found: list[Generation], erased: Collection[tuple[str, str]]
+    ) -> list[tuple[Path, Collection[tuple[str, str]]]]:
         """The readable generations, each with its records that were not erased since."""
-        erased = self._erasures.named
         return [
             (each.path, [name for name in names if name not in erased])
             for each in found
             if (names := self._read(each)) is not None
         ]
-
-    def _is_named(self, kind: str, key_id: str) -> bool:
-        return (kind, key_id) in self._erasures.named
 
     def _generations(self) -> list[Generation]:
         return [] if self._folder is None else generations(self._folder)

@@ -367,3 +367,23 @@ def test_a_disk_that_takes_no_entry_stops_erasing_and_nothing_else(
     assert custody.erasures.head.count == 2
     first, second = (copy.read_bytes() for copy in copies(settings))
     assert first == second
+
+
+def test_an_unlock_waits_where_what_was_erased_cannot_be_destroyed_again(
+    settings: Settings, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recording, custody = made_key(settings, server), custody_of(server)
+    record = custody.store.path("recording", str(recording)).read_bytes()
+    erased(server, recording)
+    custody.store.path("recording", str(recording)).write_bytes(record)  # as a restore does
+    custody.lock()
+
+    def fails(_path: Path) -> bool:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(disk, "destroy", fails)
+        with pytest.raises(LedgerRefusedError):
+            unlock(settings)
+    unlock(settings)
+    assert KeyStore(settings.keys_folder).list("recording") == []

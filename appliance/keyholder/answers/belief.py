@@ -40,7 +40,7 @@ def believe(desk: Desk, tx: Connection) -> Believed:
     used, invited, lost = _recorded(desk)
     custody = desk.custody
     keyed = frozenset(map(uuid.UUID, custody.store.list("recording")))
-    erased = frozenset(uuid.UUID(key_id) for kind, key_id in custody.erasures.named if kind == "recording")
+    erased = _erased(desk)
     day_gate.require_believable(tx, custody.vault_id, used, frozenset(invited), keyed - lost, erased)
     return Believed(earlier_clock(desk, tx), invited, keyed, erased)
 
@@ -78,11 +78,14 @@ class Accepting:
         keyed = frozenset(map(uuid.UUID, custody.store.list("recording"))) - before
         with transaction("keyholder", self._desk.settings) as tx:
             known = frozenset(tx.scalars(select(attempt.c.id)))
-        gone = {each for each in keyed.union(invited) - known if not self._is_erased(each)}
+        gone = keyed.union(invited) - known - _erased(self._desk)
         return gate.missing_events(self._desk.settings, used), sorted(gone, key=str)
 
-    def _is_erased(self, recording: uuid.UUID) -> bool:
-        return ("recording", str(recording)) in self._desk.custody.erasures.named
+
+def _erased(desk: Desk) -> frozenset[uuid.UUID]:
+    """The recordings that the erase ledger names."""
+    named = desk.custody.erasures.named
+    return frozenset(uuid.UUID(key_id) for kind, key_id in named if kind == "recording")
 
 
 def _recorded(
