@@ -104,8 +104,11 @@ def _remove_each(
     for each in entries:
         try:
             Removal(settings, transport, keyholder, each).run()
-        except Exception as error:  # noqa: BLE001 - the boundary that the docstring explains
-            logger.warning("what was erased as entry %s is not all removed: %s", each.seq, error)
+        except Exception as error:
+            if outages.reason(error) is None:
+                logger.exception("what was erased as entry %s is not all removed", each.seq)
+            else:
+                logger.warning("what was erased as entry %s is not all removed yet: %s", each.seq, error)
             failed.append(error)
     if failed:
         raise min(failed, key=lambda error: outages.reason(error) is not None)
