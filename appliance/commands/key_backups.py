@@ -26,7 +26,7 @@ def backup_keys() -> None:
     for day in made.removed:
         click.echo(f"generation {day} was destroyed")
     for name in made.damaged:
-        click.echo(f"DAMAGE  the record {name} is missing or damaged; restore-keys puts it back", err=True)
+        click.echo(f"DAMAGE  the record {name} is gone or damaged; restore-keys may put it back", err=True)
     click.get_current_context().exit(1 if made.damaged else 0)
 
 
