@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import uuid
 from dataclasses import dataclass
@@ -119,6 +120,16 @@ def epoch(plaintexts: list[bytes], *, end: bytes | None = None, **changes: objec
 def put(journal: Journal, made: Epoch, body: Body) -> str:
     """Append one body as intake does."""
     return journal.append(made.opening.epoch, body.n, body.flag, body.opening, body.ciphertext, body.digest)
+
+
+def put_strange(path: Path, what: str) -> None:
+    """Put a pipe, a folder, or a link to `what` where a plain file should be."""
+    if what == "pipe":
+        os.mkfifo(path)
+    elif what == "folder":
+        path.mkdir()
+    else:
+        path.symlink_to(what)
 
 
 def journal_of(path: Path, *epochs: Epoch, without: tuple[int, ...] = ()) -> Journal:

@@ -10,6 +10,7 @@ import pytest
 
 from storage import disk
 from storage.errors import IntegrityError
+from tests.storage.builders import put_strange
 
 
 def test_pieces_are_written_whole_though_the_kernel_takes_few(
@@ -34,24 +35,16 @@ def test_a_file_is_made_once(tmp_path: Path) -> None:
     assert path.read_bytes() == b"one"
 
 
-@pytest.fixture(params=["link", "link to nothing", "endless", "pipe", "socket", "folder"])
+@pytest.fixture(params=["target", "nothing", "/dev/zero", "pipe", "socket", "folder"])
 def strange(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     """Something that is no plain file, under the name of one."""
     path, target = tmp_path / "strange", tmp_path / "target"
-    match request.param:
-        case "link":
-            target.write_bytes(b"genuine")
-            path.symlink_to(target)
-        case "link to nothing":
-            path.symlink_to(target)
-        case "endless":
-            path.symlink_to("/dev/zero")
-        case "pipe":
-            os.mkfifo(path)
-        case "socket":
-            os.mknod(path, stat.S_IFSOCK | 0o600)
-        case "folder":
-            path.mkdir()
+    if request.param == "socket":
+        os.mknod(path, stat.S_IFSOCK | 0o600)
+        return path
+    if request.param == "target":
+        target.write_bytes(b"genuine")
+    put_strange(path, request.param)
     return path
 
 

@@ -195,12 +195,7 @@ def test_a_record_that_is_no_plain_file_gives_no_key_and_can_be_destroyed(tmp_pa
     store.put("recording", "r1", made)
     path = store.path("recording", "r1")
     real = path.rename(path.with_name("real"))
-    if put == "pipe":
-        os.mkfifo(path)
-    elif put == "folder":
-        path.mkdir()
-    else:
-        path.symlink_to(put)
+    builders.put_strange(path, put)
     with pytest.raises(IntegrityError, match=f"stranger: {path} is no plain file"):
         store.get("recording", "r1")
     with pytest.raises(IntegrityError, match="replaced"):

@@ -29,6 +29,7 @@ from storage.ledger_format import (
     make_entry,
     parse_ledger,
 )
+from tests.storage import builders
 
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 PUBLIC = KEY.public_key().public_bytes_raw()
@@ -275,12 +276,7 @@ class TestFiles:
         book.append(ERASE, erasure(1), KEY.sign)
         path = copies[which]
         path.rename(path.with_name("genuine"))
-        if put == "pipe":
-            os.mkfifo(path)
-        elif put == "folder":
-            path.mkdir()
-        else:
-            path.symlink_to(put)
+        builders.put_strange(path, put)
         with pytest.raises(IntegrityError, match=f"stranger: {path} is no plain file"):
             Ledger(copies, VAULT, PUBLIC).settle()
         assert ledger.newest_chain([path], VAULT, PUBLIC).head == EMPTY

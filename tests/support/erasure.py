@@ -81,6 +81,14 @@ def mark(site: Site, made: uuid.UUID, *, whole: bool = True, user: User | None =
     return found
 
 
+def two_due(site: Site, server: Server) -> tuple[uuid.UUID, list[uuid.UUID]]:
+    """Two interviews that are marked, their days over; the first of them, and the marks of both."""
+    made = [recorded(site, name, resume_too=False) for name in ("ming", "hong")]
+    marks = [mark(site, each) for each in made]
+    days_pass(server, 8)
+    return made[0], marks
+
+
 def hold(site: Site, number: uuid.UUID) -> tuple[User, uuid.UUID]:
     """Set a hold as the security administrator; who that is, and the hold."""
     officer = factory.make_user(site.settings, Role.SECURITY_ADMIN)

@@ -280,9 +280,7 @@ def test_what_a_restore_brought_back_goes_again(site: Site, server: Server) -> N
 def test_what_intake_refuses_of_one_keeps_no_other_mark_from_its_end(
     site: Site, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first, second = (support.recorded(site, name, resume_too=False) for name in ("ming", "hong"))
-    marks = [support.mark(site, each) for each in (first, second)]
-    support.days_pass(server, 8)
+    first, marks = support.two_due(site, server)
     transport = transport_of(site.settings)
     put = transport.put_tombstone
 

@@ -26,9 +26,7 @@ def own_folder(site: Site, made: uuid.UUID) -> Path:
 def test_a_strange_file_at_intake_keeps_no_other_mark_from_its_end(
     site: Site, server: Server, caplog: pytest.LogCaptureFixture
 ) -> None:
-    first, second = (support.recorded(site, name, resume_too=False) for name in ("ming", "hong"))
-    marks = [support.mark(site, each) for each in (first, second)]
-    support.days_pass(server, 8)
+    first, marks = support.two_due(site, server)
     planted = own_folder(site, first) / "tracks" / "planted"
     planted.mkdir(parents=True)
     with caplog.at_level(logging.WARNING), pytest.raises(StrangeFileError, match=f"{first}/tracks/planted"):
@@ -43,9 +41,7 @@ def test_a_strange_file_at_intake_keeps_no_other_mark_from_its_end(
 def test_whatever_fails_of_one_keeps_no_other_mark_from_its_end(
     site: Site, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first, second = (support.recorded(site, name, resume_too=False) for name in ("ming", "hong"))
-    marks = [support.mark(site, each) for each in (first, second)]
-    support.days_pass(server, 8)
+    first, marks = support.two_due(site, server)
     transport = transport_of(site.settings)
     remove = transport.remove_recording
 
