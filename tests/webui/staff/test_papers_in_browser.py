@@ -28,6 +28,7 @@ def test_a_note_is_written_beside_the_player_by_keyboard_alone(desk: Desk) -> No
             page.keyboard.press("ArrowRight")
         expect(page.get_by_role("tab", name="Notes")).to_have_attribute("aria-selected", "true")
         expect(page.locator("#notes")).to_contain_text("Nobody has written a note yet.")
+        expect(page.locator(".htmx-settling")).to_have_count(0)  # until then the form leads to its own page
         page.keyboard.press("Tab")
         expect(page.locator("#note-new")).to_be_focused()
         page.keyboard.insert_text("   ")
@@ -58,6 +59,8 @@ def test_locked_meanwhile_a_note_stays_in_its_field(desk: Desk) -> None:
     with at_the_desk(desk) as browser:
         page = browser.replay(view)
         page.get_by_role("tab", name="Notes").click()
+        expect(page.locator("#note-new")).to_be_visible()
+        expect(page.locator(".htmx-settling")).to_have_count(0)
         page.locator("#note-new").fill(TEXT)
         desk.keyholder.lock()
         page.get_by_role("button", name="Keep the note").click()
